@@ -1,0 +1,89 @@
+"""The command line. This module only parses: what a command needs is imported when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+#: command -> (module with `add_arguments(parser)` and `call(arguments) -> exit code`, one line of help)
+COMMANDS = {
+    "run": ("vflow.engine.cli.run", "check, plan, fetch and run a graph"),
+    "plan": ("vflow.engine.cli.plan", "what would run, what is reused and why not, without running it"),
+    "check": ("vflow.engine.cli.check", "every problem that graph files show by themselves"),
+    "fetch": ("vflow.engine.cli.fetch", "download (or build) the models that a graph needs"),
+    "init": ("vflow.engine.cli.init", "copy a shipped graph to start from; without a name, list them"),
+    "nodes": ("vflow.engine.cli.nodes", "reference of node types"),
+    "schema": ("vflow.engine.cli.schema", "JSON Schema of graph files, for editors"),
+    "runs": ("vflow.engine.cli.runs", "past runs"),
+    "show": ("vflow.engine.cli.show", "one run: its nodes, metrics and outputs"),
+    "cache": ("vflow.engine.cli.cache", "the store: ls, show, verify"),
+}
+
+DONE, FAILED, WRONG, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0 done, 1 the run failed, 2 the graph or the call is wrong, 130 and 143 interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = next((word for word in words if not word.startswith("-")), "")
+    commands = dict(COMMANDS)
+    if name not in COMMANDS:
+        commands |= _third_party_commands()
+    parser = _parser(commands, name)
+    arguments = parser.parse_args(words)
+    if not getattr(arguments, "command", None):
+        parser.print_help()
+        return DONE
+    return _call(commands[arguments.command][0], arguments)
+
+
+def _parser(commands: dict[str, tuple[str, str]], name: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vflow", description="Fine-tune video diffusion models with graphs. Nothing is done twice."
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    choices = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for command, (module, line) in commands.items():
+        sub = choices.add_parser(command, help=line, description=line[:1].upper() + line[1:] + ".")
+        if command == name:  # only the command that is called is imported
+            importlib.import_module(module).add_arguments(sub)
+    return parser
+
+
+def _call(module: str, arguments: argparse.Namespace) -> int:
+    from vflow.engine.cli.text import say_error
+    from vflow.engine.problems import GraphError, VflowError
+
+    try:
+        code: int = importlib.import_module(module).call(arguments)
+    except GraphError as error:
+        say_error(*error.problems)
+        return WRONG
+    except VflowError as error:
+        say_error(str(error))
+        return FAILED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def _third_party_commands() -> dict[str, tuple[str, str]]:
+    """Commands that packages add: entry points of the group `vflow.commands`, `name = module`."""
+    from vflow.engine.registry import entry_points
+
+    return {point.name: (point.value, f"from {point.dist.name}") for point in entry_points("vflow.commands") if point.dist}
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        parser.exit(0, f"vflow {version('vflow')}\n")

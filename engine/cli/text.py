@@ -1,0 +1,75 @@
+"""Text for terminals and files: colour only on a terminal, tables that line up, sizes and times in words."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import IO
+
+from vflow.engine.problems import Problem
+
+_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
+_COLOUR_OF = {"error": "red", "warning": "yellow", "hint": "cyan"}
+
+
+def paint(text: str, style: str, stream: IO[str]) -> str:
+    """Return the text in a style where the stream is a terminal and `NO_COLOR` is not set."""
+    if not style or os.environ.get("NO_COLOR") or not stream.isatty():
+        return text
+    return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
+
+
+def out(text: str = "") -> None:
+    """Write a line of results to standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def say(text: str, style: str = "") -> None:
+    """Write a line of messages to standard error."""
+    sys.stderr.write(paint(text, style, sys.stderr) + "\n")
+    sys.stderr.flush()
+
+
+def say_error(*problems: Problem | str) -> None:
+    """Write problems to standard error, each with its severity."""
+    for problem in problems:
+        severity = problem.severity if isinstance(problem, Problem) else "error"
+        say(f"{paint(severity, _COLOUR_OF[severity], sys.stderr)}: {problem}")
+
+
+def table(rows: Iterable[Sequence[str]], indent: str = "") -> list[str]:
+    """Return rows as lines with aligned columns; the last column is not padded."""
+    rows = [list(row) for row in rows]
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(len(row) for row in rows))]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(widths[i]) for i, cell in enumerate(row[:-1])] + row[-1:]
+        lines.append((indent + "  ".join(cells)).rstrip())
+    return lines
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in words: `3.2 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: `0.4 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 clip`, `2 clips`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

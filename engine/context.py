@@ -1,0 +1,141 @@
+"""What a node sees of the world while it runs: the store, live models, the run's folder, and a way to say things."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from vflow.engine.values import Blob, Recipe
+
+
+class Context(ABC):
+    """Handed to `Node.run`, `Node.preflight` and to recipes. Nodes talk to nothing else.
+
+    `offline`: never use the network. `refresh`: ask the network again for what was resolved before.
+    """
+
+    offline: bool = False
+    refresh: bool = False
+
+    # --- the store -------------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def store_folder(self) -> Path:
+        """The user's store: recipes keep fetched or built models below it, under `models/`."""
+
+    @property
+    @abstractmethod
+    def work(self) -> Path:
+        """A folder for what is not finished, kept between runs for the same key (training checkpoints). Exists."""
+
+    @abstractmethod
+    def scratch(self) -> AbstractContextManager[Path]:
+        """Lend a new empty folder on the store's disk, removed afterwards."""
+
+    @abstractmethod
+    def put(self, source: Path | bytes, suffix: str = "") -> Blob:
+        """Move a finished file (or write bytes) into the store and return its blob. The source file is consumed.
+
+        Raises:
+            Failure: the disk is full or not writable.
+        """
+
+    @abstractmethod
+    def blob_path(self, blob: Blob) -> Path:
+        """Return where a blob lies on this machine, read only.
+
+        Raises:
+            Failure: it is missing or damaged.
+        """
+
+    @abstractmethod
+    def digest_of(self, path: Path) -> str:
+        """Return the SHA-256 of a user's file, remembered by path, size, mtime, ctime and inode."""
+
+    @abstractmethod
+    def remember(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
+        """Return plain JSON data remembered under (kind, key), else compute and remember it (a scan's probe of one file).
+
+        The key must hold everything that the answer depends on, for instance a file's digest and the scan's version.
+        """
+
+    @abstractmethod
+    def recall(self, kind: str, key: str) -> Any | None:
+        """Return what `remember` or `record_fact` kept under (kind, key), or None."""
+
+    @abstractmethod
+    def record_fact(self, kind: str, key: str, data: Any) -> None:
+        """Keep plain JSON data under (kind, key), replacing what was there."""
+
+    # --- where things are in this run ------------------------------------------------------------------------------
+
+    @abstractmethod
+    def locate(self, identity: str, path: Path) -> None:
+        """Say where the content with this identity lies in this run (paths never enter a value)."""
+
+    @abstractmethod
+    def path_of(self, identity: str) -> Path:
+        """Return where a light node located this identity in this run.
+
+        Raises:
+            KeyError: nobody located it.
+        """
+
+    @abstractmethod
+    def label(self, identity: str, text: str) -> None:
+        """Give an identity or a row a name for people (a clip's file name)."""
+
+    @abstractmethod
+    def label_of(self, identity: str) -> str:
+        """Return the name for people, else the first 12 digits of the identity."""
+
+    # --- live models -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def load(self, recipe: Recipe) -> AbstractContextManager[Any]:
+        """Lend the recipe made live. On leaving, its transformations are undone; the base stays for the next node."""
+
+    # --- what is said ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def progress(self, done: int, total: int, unit: str = "step", **figures: float) -> None:
+        """Say how far the node is; `figures` (loss, ...) are shown beside the bar."""
+
+    @abstractmethod
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Record metrics of one step (`train/loss`, `train/lr`, `eval/loss`, ...)."""
+
+    @abstractmethod
+    def log(self, message: str, level: str = "info") -> None:
+        """Say something in words; `level` is `info`, `warning` or `error`."""
+
+    @abstractmethod
+    def leave_out(self, what: str, reason: str) -> None:
+        """Say that something of the input is not used, and why. Counted in the summary and listed by `plan`."""
+
+    @abstractmethod
+    def report(self, facts: Mapping[str, Any]) -> None:
+        """Add facts about this node to the plan and the record (buckets and their sizes, trained parameters)."""
+
+    @abstractmethod
+    def publish(self, source: Path | Blob, name: str) -> Path:
+        """Put a plain copy of a file into the run's folder at once, under the relative path `name`."""
+
+    # --- stopping --------------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def stopping(self) -> bool:
+        """True once the user asked to stop: keep the state, then call `interrupted`."""
+
+    @abstractmethod
+    def interrupted(self) -> None:
+        """Leave the node because the run is stopping.
+
+        Raises:
+            Interrupted: always.
+        """

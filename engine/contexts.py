@@ -1,0 +1,143 @@
+"""The context that nodes really get: over the store, the lender, the events and the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vflow.engine import events
+from vflow.engine.context import Context
+from vflow.engine.events import Bus
+from vflow.engine.folder import RunFolder
+from vflow.engine.lending import Lender
+from vflow.engine.problems import Interrupted
+from vflow.engine.store import Store
+from vflow.engine.values import Blob, Recipe
+
+if TYPE_CHECKING:
+    from vflow.engine.plan import Step
+
+
+@dataclass
+class World:
+    """What all contexts of one process share: the store, the events, and what is known of this run's surroundings."""
+
+    store: Store
+    bus: Bus = field(default_factory=Bus)
+    lender: Lender | None = None
+    folder: RunFolder | None = None
+    offline: bool = False
+    refresh: bool = False
+    stopping: bool = False
+    places: dict[str, Path] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def context_for(self, step: Step) -> NodeContext:
+        """Return the context for one step."""
+        return NodeContext(self, step)
+
+    def emit(self, event: events.Event) -> None:
+        """Hand an event to whoever listens."""
+        self.bus.emit(event)
+
+
+class NodeContext(Context):
+    """One node's view of the world."""
+
+    def __init__(self, world: World, step: Step) -> None:
+        self._world, self._step = world, step
+        self.offline, self.refresh = world.offline, world.refresh
+
+    @property
+    def store_folder(self) -> Path:
+        return self._world.store.folder
+
+    @property
+    def work(self) -> Path:
+        return self._world.store.work_folder(self._step.work_key)
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        return self._world.store.scratch()
+
+    def put(self, source: Path | bytes, suffix: str = "") -> Blob:
+        store = self._world.store
+        return store.put_bytes(source, suffix) if isinstance(source, bytes) else store.put_file(source, suffix)
+
+    def blob_path(self, blob: Blob) -> Path:
+        return self._world.store.blob_path(blob)
+
+    def digest_of(self, path: Path) -> str:
+        return self._world.store.digest_of(path)
+
+    def digests_of(self, paths: Sequence[Path]) -> Mapping[Path, str]:
+        return self._world.store.digests_of(paths)
+
+    def remember(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
+        return self._world.store.remember(kind, key, compute)
+
+    def recall(self, kind: str, key: str) -> Any | None:
+        return self._world.store.recall(kind, key)
+
+    def recall_many(self, kind: str, keys: Sequence[str]) -> Mapping[str, Any]:
+        return self._world.store.recall_many(kind, keys)
+
+    def record_fact(self, kind: str, key: str, data: Any) -> None:
+        self._world.store.record_fact(kind, key, data)
+
+    def locate(self, identity: str, path: Path) -> None:
+        self._world.places[identity] = path
+
+    def path_of(self, identity: str) -> Path:
+        return self._world.places[identity]
+
+    def label(self, identity: str, text: str) -> None:
+        self._world.labels[identity] = text
+
+    def label_of(self, identity: str) -> str:
+        return self._world.labels.get(identity, identity[:12])
+
+    @contextmanager
+    def load(self, recipe: Recipe) -> Iterator[Any]:
+        if self._world.lender is None:
+            raise RuntimeError(f"{self._step.name} is a light node: it loads nothing")
+        with self._world.lender.lend(recipe, self) as live:
+            yield live
+
+    def progress(self, done: int, total: int, unit: str = "step", **figures: float) -> None:
+        self._world.emit(events.Progress(node=self._step.name, done=done, total=total, unit=unit, figures=figures))
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self._world.emit(events.Metrics(node=self._step.name, step=step, values=dict(values)))
+
+    def log(self, message: str, level: str = "info") -> None:
+        self._step.said.append((level, message))
+        self._world.emit(events.Log(node=self._step.name, level=level, message=message))  # type: ignore[arg-type]
+
+    def leave_out(self, what: str, reason: str) -> None:
+        self._step.left_out.append((what, reason))
+        self._world.emit(events.LeftOut(node=self._step.name, what=what, reason=reason))
+
+    def report(self, facts: Mapping[str, Any]) -> None:
+        self._step.facts.update(facts)
+
+    def publish(self, source: Path | Blob, name: str) -> Path:
+        if self._world.folder is None:
+            raise RuntimeError("there is no run to publish into")
+        path = self._world.folder.copy_in(self.blob_path(source) if isinstance(source, Blob) else source, name)
+        self._world.emit(events.Published(node=self._step.name, path=name))
+        return path
+
+    def run_folder(self, name: str) -> Path:
+        if self._world.folder is None:
+            raise RuntimeError("there is no run to write into")
+        return self._world.folder.sub_folder(name)
+
+    @property
+    def stopping(self) -> bool:
+        return self._world.stopping
+
+    def interrupted(self) -> None:
+        raise Interrupted("interrupted; what was finished is kept")

@@ -1,0 +1,90 @@
+"""Past runs, read from their folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vflow.engine.folder import EVENTS, SUMMARY
+from vflow.engine.problems import GraphError, suggest
+
+
+@dataclass
+class PastRun:
+    """One run's folder. `status` is `unfinished` while there is no summary (it goes on, or its process died)."""
+
+    path: Path
+    graph: str = ""
+    status: str = "unfinished"
+    seconds: float | None = None
+    failure: str = ""
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the run's events as plain data; a line cut off by a crash is skipped."""
+        with (self.path / EVENTS).open(encoding="utf-8") as file:
+            for line in file:
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    continue
+
+    def last_metrics(self) -> dict[str, tuple[int, float]]:
+        """Return the last (step, value) of every metric."""
+        found: dict[str, tuple[int, float]] = {}
+        for event in self.events():
+            if event.get("kind") == "metrics":
+                found |= {name: (event["step"], value) for name, value in event["values"].items()}
+        return found
+
+    def outputs(self) -> list[Path]:
+        """Return the exported files."""
+        return sorted(path for path in (self.path / "outputs").rglob("*") if path.is_file())
+
+
+def past_runs(folder: Path) -> list[PastRun]:
+    """Return the runs below a folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    found = [path.parent for path in folder.glob(f"*/{EVENTS}")]
+    return [read_run(path) for path in sorted(found, key=lambda path: ((path / EVENTS).stat().st_mtime, path.name))]
+
+
+def find_run(name: str) -> PastRun:
+    """Find a run by its folder, its name below `runs/`, or `last`.
+
+    Raises:
+        GraphError: there is none.
+    """
+    folder = Path("runs")
+    if name == "last":
+        if runs := past_runs(folder):
+            return runs[-1]
+        raise GraphError("there are no runs below runs/", "`vflow run GRAPH` makes one")
+    for path in (Path(name), folder / name):
+        if (path / EVENTS).is_file():
+            return read_run(path)
+    known = [run.name for run in past_runs(folder)]
+    raise GraphError(f"no run at {name!r}", suggest(name, known, "`vflow runs` lists them"))
+
+
+def read_run(path: Path) -> PastRun:
+    """Read what a run's folder says of it."""
+    run = PastRun(path)
+    first = next((event for event in run.events() if event.get("kind") == "run_started"), {})
+    run.graph = first.get("graph", "")
+    try:
+        summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return run
+    run.status, run.seconds = summary["status"], summary["seconds"]
+    run.failure, run.nodes = summary.get("failure", ""), summary["nodes"]
+    return run

@@ -1,0 +1,394 @@
+"""Which node has to run, which result is kept, and why: the room between a checked graph and a run.
+
+The plan is grown, not computed at once, since a node's key needs the identities of its inputs:
+
+- `advance` runs every light node whose inputs are known, forms the key of every heavy node whose inputs are known,
+  and looks all those keys up in one query; what is found makes more inputs known, and so on.
+- Demand goes the other way: outputs are wanted; a wanted node that is found in the store wants nothing; one that must
+  run wants all its inputs; one that cannot be decided yet wants the inputs that hold its key up.
+- The run computes a wanted node that is ready, says `finish`, and the plan advances again. A node that ran again and
+  gave an equal identity lets everything below it be found in the store: the wave stops there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from vflow.engine import keys, schedule
+from vflow.engine.problems import GraphError, Problem
+from vflow.engine.values import Item, Items, Value, identity_of, output_from_json
+
+if TYPE_CHECKING:
+    from vflow.engine.context import Context
+    from vflow.engine.load import Bound, Loaded
+    from vflow.engine.node import Node
+    from vflow.engine.store import Record, Store
+
+State = Literal["undecided", "light", "reused", "run", "computed", "failed", "disabled"]
+
+ContextFor = Callable[["Step"], "Context"]
+
+
+@dataclass(eq=False)
+class Step:
+    """One node of the graph in a plan."""
+
+    name: str
+    bound: Bound
+    index: int
+    state: State = "undecided"
+    wanted: bool = False
+    inputs: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+    work_key: str = ""
+    item_keys: dict[str, str] = field(default_factory=dict)  #: identity of an item's value -> key of its record
+    records: dict[str, Record] = field(default_factory=dict)  #: key -> record found in the store
+    output: Any = None
+    known: bool = False  #: the output's identity is known (it may still have to be computed, if its blobs are gone)
+    reason: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    said: list[tuple[str, str]] = field(default_factory=list)  #: (level, message) of what it logged while planning
+
+    @property
+    def node(self) -> Node:
+        """The node's validated settings."""
+        assert self.bound.node is not None
+        return self.bound.node
+
+    @property
+    def total(self) -> int:
+        """How many results the node has: its items, or 1."""
+        return len(self.item_keys) if self.node.per_item else 1
+
+    def missing_items(self, items: Items[Any]) -> list[Value]:
+        """Return the values whose results the store lacks, each once, in the list's order."""
+        unique = {value.identity: value for value in items}
+        return [value for identity, value in unique.items() if self.item_keys[identity] not in self.records]
+
+    @property
+    def missing(self) -> int:
+        """How many results the store lacks."""
+        if not self.node.per_item:
+            return int(self.key not in self.records)
+        return sum(key not in self.records for key in self.item_keys.values())
+
+    @property
+    def saved_seconds(self) -> float:
+        """What the results found in the store cost when they were computed."""
+        return sum(record.seconds for record in self.records.values())
+
+
+class Plan:
+    """The steps of a checked graph, what the store has of them, and what is wanted."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        store: Store,
+        context_for: ContextFor,
+        until: Sequence[str] = (),
+        force: Iterable[str] = (),
+    ) -> None:
+        self.loaded, self.store, self._context_for, self._force = loaded, store, context_for, frozenset(force)
+        order = schedule.topological_order({name: sources_of(bound) for name, bound in loaded.bound.items()})
+        self.steps = {name: Step(name, loaded.bound[name], index) for index, name in enumerate(order)}
+        self.problems: list[Problem] = []
+        self.readers: dict[str, list[str]] = {name: [] for name in order}
+        self._blocked: dict[str, int] = {}
+        self._frontier: list[Step] = []
+        self.targets = list(until) or self._targets()
+        relevant = self._ancestors(self.targets)
+        for step in self.steps.values():
+            if step.name not in relevant:
+                continue
+            for source in dict.fromkeys(self._deciding(step)):
+                self.readers[source].append(step.name)
+            self._blocked[step.name] = len(dict.fromkeys(self._deciding(step)))
+            if not self._blocked[step.name]:
+                self._frontier.append(step)
+        self._preflighted: set[str] = set()
+
+    # --- growing ---------------------------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Decide everything that can be decided now: light nodes are run, keys formed and looked up, wants followed."""
+        while self._frontier:
+            wave, self._frontier = sorted(self._frontier, key=lambda step: step.index), []
+            heavy = [step for step in wave if not self._run_light(step)]
+            self._look_up(heavy)
+        for target in self.targets:
+            self._want(self.steps[target])
+
+    def preflight(self) -> None:
+        """Ask every wanted heavy node that is not kept what is wrong; problems are added to `problems`."""
+        for step in self.pending():
+            self.preflight_one(step, self.inputs_of(step))
+
+    def preflight_one(self, step: Step, inputs: Mapping[str, Any]) -> None:
+        """Ask one node what is wrong, once with all its inputs; inputs that are not known yet are None."""
+        if step.name in self._preflighted or step.node.light:
+            return
+        if all(value is not None for value in inputs.values()):
+            self._preflighted.add(step.name)
+        given = {**dict.fromkeys(step.node.ports), **inputs}
+        self._report(step, lambda: list(step.node.preflight(self._context_for(step), **given)))
+
+    def ready(self) -> list[Step]:
+        """Return the wanted steps that can run now, in topological order."""
+        return [step for step in self.steps.values() if self._is_ready(step)]
+
+    def pending(self) -> list[Step]:
+        """Return the wanted steps that run, or may run."""
+        return [step for step in self.steps.values() if step.wanted and step.state in ("run", "undecided")]
+
+    def holding_up(self, step: Step) -> list[str]:
+        """Name the nodes without whose output a step cannot be decided."""
+        return [name for name in dict.fromkeys(self._deciding(step)) if not self.steps[name].known]
+
+    def finish(self, step: Step, output: Any) -> None:
+        """Take the output of a step that has run, and advance."""
+        was = identity_of_output(step.output) if step.known else None
+        step.output, step.state = output, "computed"
+        if not step.known:
+            step.known = True
+            self._announce(step)
+        elif was != identity_of_output(output):
+            self._decide_again(step)
+        self.advance()
+
+    def inputs_of(self, step: Step) -> dict[str, Any]:
+        """Return what stands at a step's ports, observed ones included; None where it is not known yet."""
+        return {port: self._gather(step, port) for port in step.bound.links}
+
+    def value_of(self, name: str, output: str) -> Any:
+        """Return the value of an output; None while it is not known."""
+        step = self.steps[name]
+        if not step.known:
+            return None
+        return step.output[output] if isinstance(step.output, Mapping) else step.output
+
+    def key_of(self, step: Step, settings: Mapping[str, Any], inputs: Mapping[str, Any], *more: str) -> str:
+        """Form a key: node type, version, settings that matter, identities of what stands at its ports."""
+        kind = type(step.node)
+        return keys.digest([kind.__name__, kind.version, settings, inputs, *more])
+
+    # --- deciding --------------------------------------------------------------------------------------------------
+
+    def _run_light(self, step: Step) -> bool:
+        """Run a light or disabled step; tell whether it was one. A heavy step gets its inputs here."""
+        if step.bound.disabled:
+            step.state, step.output = "disabled", self._passed_through(step)
+        else:
+            step.inputs = {port: self._gather(step, port) for port in self._ports(step, observed=False)}
+            if not step.node.light:
+                return False
+            inputs = {**step.inputs, **{port: self._gather(step, port) for port in self._ports(step, observed=True)}}
+            context = self._context_for(step)
+            done = self._report(step, lambda: step.node.run(context, **inputs))
+            if done is None and step.state == "failed":
+                return True
+            step.state, step.output = "light", as_output(step.node, done)
+        step.known = True
+        self._announce(step)
+        return True
+
+    def _look_up(self, steps: list[Step]) -> None:
+        wanted: list[str] = []
+        for step in steps:
+            self._form_keys(step)
+            wanted += step.item_keys.values() if step.node.per_item else [step.key]
+        found = self.store.lookup(wanted, check_blobs=False) if wanted else {}
+        for step in steps:
+            mine = step.item_keys.values() if step.node.per_item else [step.key]
+            if step.name not in self._force:
+                step.records = {key: found[key] for key in mine if key in found}
+            self._decide(step)
+
+    def _form_keys(self, step: Step) -> None:
+        node = step.node
+        inputs = {port: identity_of(value) for port, value in step.inputs.items() if value is not None}
+        if not node.per_item:
+            step.key = self.key_of(step, node.key_settings(), inputs)
+            step.work_key = self.key_of(step, node.work_settings(), inputs)
+            return
+        items = self._all_items(step)
+        del inputs[node.per_item]
+        step.work_key = step.key = self.key_of(step, node.key_settings(), inputs)
+        for value in items:
+            if value.identity not in step.item_keys:
+                step.item_keys[value.identity] = keys.digest([step.key, value.identity])
+
+    def _all_items(self, step: Step) -> Items[Any]:
+        items = step.inputs[step.node.per_item] or Items()
+        more = step.node.also(items)
+        present = set(items.rows)
+        step.inputs[step.node.per_item] = items + Items(Item(r, v) for r, v in more.items() if r not in present)
+        return step.inputs[step.node.per_item]  # type: ignore[no-any-return]
+
+    def _decide(self, step: Step) -> None:
+        """Say whether the store has the step's output, and why not."""
+        if step.missing:
+            step.state = "run"
+            step.reason = "forced" if step.name in self._force else "not computed yet"
+            if step.node.per_item and step.missing < step.total:
+                step.reason = f"{step.missing} of {step.total} items not computed yet"
+        else:
+            step.state = "reused"
+            self.adopt(step)
+        if step.wanted:
+            step.wanted = False
+            self._want(step)
+
+    def adopt(self, step: Step) -> None:
+        """Take the step's output from the records that were found."""
+        if step.node.per_item:
+            values = {
+                identity: output_from_json(step.records[key].output) for identity, key in step.item_keys.items()
+            }
+            items = step.inputs[step.node.per_item]
+            step.output = Items(Item(row, values[value.identity]) for row, value in items.items())
+        else:
+            step.output = self.with_observed(step, output_from_json(step.records[step.key].output))
+        if not step.known:
+            step.known = True
+            self._announce(step)
+
+    def with_observed(self, step: Step, output: Any) -> Any:
+        """Add the observed outputs, read from what the store holds, to a recorded output."""
+        if not any(port.observed for port in step.node.outputs.values()):
+            return output
+        return {**output, **step.node.read_observed(self._context_for(step), output)}
+
+    def _decide_again(self, step: Step) -> None:
+        """A result that was lost came out otherwise (another machine): what was decided from the old one is void."""
+        for name in self.readers[step.name]:
+            reader = self.steps[name]
+            if reader.state not in ("computed", "failed"):
+                reader.known, reader.records, reader.item_keys, reader.state = False, {}, {}, "undecided"
+                self._frontier.append(reader)
+                self._decide_again(reader)
+
+    def _announce(self, step: Step) -> None:
+        for name in self.readers[step.name]:
+            self._blocked[name] -= 1
+            if self._blocked[name] == 0:
+                self._frontier.append(self.steps[name])
+
+    # --- wanting ---------------------------------------------------------------------------------------------------
+
+    def _want(self, first: Step) -> None:
+        stack = [first]
+        while stack:
+            step = stack.pop()
+            if step.wanted:
+                continue
+            step.wanted = True
+            if step.state == "reused" and self._blobs_lost(step):
+                step.state = "run"
+            if step.state in ("run", "light", "disabled"):
+                stack += [self.steps[name] for name in sources_of(step.bound)]
+            elif step.state == "undecided":
+                stack += [self.steps[name] for name in self.holding_up(step)]
+
+    def _blobs_lost(self, step: Step) -> bool:
+        """Tell whether blobs of a kept result are gone; forget the records of those that are."""
+        lost = [key for key, record in step.records.items() if not self.store.has_blobs(record)]
+        for key in lost:
+            del step.records[key]
+        if lost:
+            step.reason = "result missing from the store" if step.total == 1 else f"{len(lost)} results missing from the store"
+        return bool(lost)
+
+    def _is_ready(self, step: Step) -> bool:
+        if not (step.wanted and step.state == "run"):
+            return False
+        return all(self._is_there(self.steps[name]) for name in sources_of(step.bound))
+
+    def _is_there(self, step: Step) -> bool:
+        """Tell whether a step's output, with all that stands behind a light one, can be used now."""
+        if step.state in ("light", "disabled"):
+            return all(self._is_there(self.steps[name]) for name in sources_of(step.bound))
+        return step.state in ("reused", "computed")
+
+    # --- links -----------------------------------------------------------------------------------------------------
+
+    def _ports(self, step: Step, *, observed: bool) -> list[str]:
+        return [port for port in step.bound.links if step.bound.type.ports[port].observed == observed]
+
+    def _deciding(self, step: Step) -> Iterator[str]:
+        """Yield the nodes whose outputs decide what a step is: observed ports do not, for a heavy node."""
+        for port, links in step.bound.links.items():
+            if step.bound.type.light or not step.bound.type.ports[port].observed:
+                yield from (link.node for link in links)
+
+    def _gather(self, step: Step, port: str) -> Any:
+        """Return what stands at a port; None while it is not known."""
+        values = [(link, self.value_of(link.node, link.output)) for link in step.bound.links[port]]
+        if any(value is None for _, value in values):
+            return None
+        if not step.bound.type.ports[port].many:
+            return values[0][1]
+        parts = [v if isinstance(v, Items) else Items([Item(f"{link.node}.{link.output}", v)]) for link, v in values]
+        return sum(parts[1:], parts[0])
+
+    def _passed_through(self, step: Step) -> Any:
+        """Return what a disabled step yields: its input, for a transformation; an empty list, for a source."""
+        outputs = step.bound.type.outputs
+        passed: dict[str, Any] = {}
+        for name, port in outputs.items():
+            fitting = [i for i, p in step.bound.type.ports.items() if i in step.bound.links and p.types == port.types]
+            passed[name] = self._gather(step, fitting[0]) if fitting else Items() if port.many else None
+        return passed
+
+    def _targets(self) -> list[str]:
+        linked = [self.loaded.output_link(name).node for name in self.loaded.graph.outputs]
+        if linked:
+            return list(dict.fromkeys(linked))
+        read = {name for bound in self.loaded.bound.values() for name in sources_of(bound)}
+        return [name for name in self.steps if name not in read]
+
+    def _ancestors(self, names: Iterable[str]) -> set[str]:
+        seen: set[str] = set()
+        stack = list(names)
+        while stack:
+            name = stack.pop()
+            if name not in seen:
+                seen.add(name)
+                stack += sources_of(self.steps[name].bound)
+        return seen
+
+    def _report(self, step: Step, call: Callable[[], Any]) -> Any:
+        """Call, and put what it finds wrong (raised or returned problems) at the node's place."""
+        try:
+            result = call()
+        except GraphError as error:
+            step.state, result = "failed", None
+            found: Sequence[Problem] = error.problems
+        else:
+            found = result if isinstance(result, list) else []
+        for problem in found:
+            self.problems.append(self.loaded.place(problem, step.name))
+        return result
+
+
+def sources_of(bound: Bound) -> list[str]:
+    """Return the names of the nodes that a node reads from, each once."""
+    return list(dict.fromkeys(link.node for links in bound.links.values() for link in links))
+
+
+def as_output(node: Node, result: Any) -> Any:
+    """Turn what `run` returned into an output: a value, a list, or a dict of named outputs."""
+    names = node.outputs
+    if result is None or isinstance(result, (Value, Items)):
+        return result
+    return {name: getattr(result, name) for name in names}
+
+
+def identity_of_output(output: Any) -> Any:
+    """Return the identity of an output, or of each of several."""
+    if isinstance(output, Mapping):
+        return {name: identity_of(value) for name, value in output.items()}
+    return identity_of(output)
