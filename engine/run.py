@@ -1,13 +1,13 @@
 """One execution of a plan: fetch, compute what is wanted and missing, record it, export the outputs.
 
-    run
-      fetch what loading needs and this machine lacks
-      until nothing wanted is left:
-        choose a ready node (topological; first those that use what is loaded)
-        release the models it does not use
-        claim its key; look again (another process may have computed it); compute what is missing; record
-        advance the plan: light nodes below, keys, what the store has
-      export outputs, write the summary
+run
+  fetch what loading needs and this machine lacks
+  until nothing wanted is left:
+    choose a ready node (topological; first those that use what is loaded)
+    release the models it does not use
+    claim its key; look again (another process may have computed it); compute what is missing; record
+    advance the plan: light nodes below, keys, what the store has
+  export outputs, write the summary
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Run:
     def _choose(self, ready: list[Step]) -> Step:
         if len(ready) == 1:
             return ready[0]
-        bases = {step.name: schedule.bases_of(step, self.plan.inputs_of(step)) for step in ready}
+        bases = {step.name: schedule.bases_of(self.plan.inputs_of(step)) for step in ready}
         order = {step.name: step.index for step in ready}
         return self.plan.steps[schedule.choose(bases, self._lender.open_bases, order)]
 
@@ -88,7 +88,7 @@ class Run:
         if step.node.per_item:  # with the items that the node itself adds
             inputs[step.node.per_item] = step.inputs[step.node.per_item]
         self._check_ready(step, inputs)
-        self._lender.keep_only(schedule.bases_of(step, inputs))
+        self._lender.keep_only(schedule.bases_of(inputs))
         started = time.monotonic()
         try:
             with self.world.store.lease(step.work_key, self._say_waiting(step), lambda: self.world.stopping):
@@ -100,7 +100,10 @@ class Run:
                     self.plan.adopt(step)
                     output = step.output
         except BaseException as error:
-            self._broken = (step.name, "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed")
+            self._broken = (
+                step.name,
+                "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed",
+            )
             self._seconds[step.name] = time.monotonic() - started
             raise self._in_words(step, error) from error
         self._seconds[step.name] = time.monotonic() - started

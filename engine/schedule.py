@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from vflow.engine.lending import recipes_in
-
-if TYPE_CHECKING:
-    from vflow.engine.plan import Step
 
 
 def topological_order(sources: Mapping[str, Iterable[str]]) -> list[str]:
@@ -26,7 +22,7 @@ def topological_order(sources: Mapping[str, Iterable[str]]) -> list[str]:
     return list(nx.lexicographical_topological_sort(graph, key=place.__getitem__))
 
 
-def bases_of(step: Step, inputs: Mapping[str, object]) -> frozenset[str]:
+def bases_of(inputs: Mapping[str, object]) -> frozenset[str]:
     """Return the bases of all recipes at a step's ports."""
     return frozenset(
         base for value in inputs.values() for recipe in recipes_in(value) if (base := recipe.base) is not None

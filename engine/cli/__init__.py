@@ -79,7 +79,9 @@ def _third_party_commands() -> dict[str, tuple[str, str]]:
     """Commands that packages add: entry points of the group `vflow.commands`, `name = module`."""
     from vflow.engine.registry import entry_points
 
-    return {point.name: (point.value, f"from {point.dist.name}") for point in entry_points("vflow.commands") if point.dist}
+    return {
+        point.name: (point.value, f"from {point.dist.name}") for point in entry_points("vflow.commands") if point.dist
+    }
 
 
 class _Version(argparse.Action):

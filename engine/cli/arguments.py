@@ -20,9 +20,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
 
 def add_store(parser: argparse.ArgumentParser) -> None:
     """Add `--cache`."""
-    parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="the store (else $VFLOW_HOME, else ~/.cache/vflow)"
-    )
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="the store (else $VFLOW_HOME, else ~/.cache/vflow)")
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:

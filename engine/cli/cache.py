@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from typing import TYPE_CHECKING
 
 from vflow.engine.cli import DONE, FAILED
 from vflow.engine.cli.arguments import add_store
+
+if TYPE_CHECKING:
+    from vflow.engine.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +32,7 @@ def call(arguments: argparse.Namespace) -> int:
     return {"ls": _ls, "show": _show, "verify": _verify}[arguments.action](store, arguments)
 
 
-def _ls(store, arguments) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _ls(store: Store, arguments: argparse.Namespace) -> int:  # noqa: ARG001
     from vflow.engine.cli.text import duration, out, size, table
 
     groups: dict[tuple[str, str, str], list[float]] = {}
@@ -47,7 +51,7 @@ def _ls(store, arguments) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN00
     return DONE
 
 
-def _show(store, arguments) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _show(store: Store, arguments: argparse.Namespace) -> int:
     from vflow.engine.cli.text import out
     from vflow.engine.problems import GraphError
 
@@ -59,7 +63,7 @@ def _show(store, arguments) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN
     return DONE
 
 
-def _verify(store, arguments) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _verify(store: Store, arguments: argparse.Namespace) -> int:  # noqa: ARG001
     from vflow.engine.cli.text import out
 
     damages = store.verify()

@@ -44,7 +44,7 @@ def as_data(session: Session) -> dict[str, Any]:
     nodes = {
         step.name: {
             "type": step.bound.type.__name__,
-            "state": state_of(session, step),
+            "state": state_of(step),
             "reason": reason_of(session, step),
             "missing": step.missing if step.state == "run" else 0,
             "total": step.total if step.item_keys or not step.bound.type.per_item else None,
@@ -62,7 +62,7 @@ def lines(session: Session) -> list[str]:
     from vflow.engine.cli.text import count, duration, size, table
 
     steps = list(session.plan.steps.values())
-    found = [(s.name, s.bound.type.__name__, state_of(session, s), reason_of(session, s)) for s in steps]
+    found = [(s.name, s.bound.type.__name__, state_of(s), reason_of(session, s)) for s in steps]
     text = [f"plan of {session.loaded.graph.name}", "", *table(found, "  ")]
     for step in steps:
         if step.facts or step.left_out or step.said:
@@ -84,7 +84,7 @@ def lines(session: Session) -> list[str]:
     return text
 
 
-def state_of(session: Session, step: Step) -> str:
+def state_of(step: Step) -> str:
     """Return a node's state in a plan's words."""
     if step.state in ("disabled", "light", "failed"):
         return step.state
@@ -98,8 +98,7 @@ def reason_of(session: Session, step: Step) -> str:
     if not step.wanted or step.state in ("light", "disabled"):
         return ""
     if step.state == "undecided":
-        open_ = [name for name in session.plan.holding_up(step)]
-        return f"decided after {', '.join(open_)}"
+        return f"decided after {', '.join(session.plan.holding_up(step))}"
     if step.state == "reused":
         return f"{step.total} items kept" if step.bound.type.per_item else "kept"
     return f"{step.reason} ({step.missing} of {step.total})" if step.bound.type.per_item else step.reason

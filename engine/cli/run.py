@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -51,14 +52,14 @@ def call(arguments: argparse.Namespace) -> int:
             progress.close()
         world.folder.write_summary(outcome.summary)
         world.folder.close()
-    _say_outcome(outcome, world, session, arguments)
+    _say_outcome(outcome, world, arguments)
     if outcome.status == "interrupted":
         return TERMINATED if stopper.signal == signal.SIGTERM else INTERRUPTED
     return DONE if outcome.status == "done" else FAILED
 
 
 class Stopper:
-    """While entered, the first interrupt or SIGTERM asks the run to stop at the end of a step, the second stops it now."""
+    """While entered: the first interrupt or SIGTERM asks the run to stop at the end of a step, the second stops it."""
 
     def __init__(self) -> None:
         self.world: World | None = None
@@ -74,7 +75,7 @@ class Stopper:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
         from vflow.engine.cli.text import say
 
         if self.signal or self.world is None:
@@ -94,7 +95,7 @@ def _listen(arguments: argparse.Namespace, session: Session) -> Any:
     bus.listen(folder.listen)
     if arguments.json:
         bus.listen(_print_event)
-    progress = progress_for(session.world, quiet=arguments.quiet or arguments.json)
+    progress = progress_for(quiet=arguments.quiet or arguments.json)
     bus.listen(progress.listen)
     return progress
 
@@ -104,7 +105,7 @@ def _print_event(event: Event) -> None:
     sys.stdout.flush()
 
 
-def _say_planned(session: Session, profiles: list[str]) -> None:
+def _say_planned(session: Session, profiles: Sequence[str]) -> None:
     import os
     from importlib.metadata import version
 
@@ -128,7 +129,7 @@ def _say_planned(session: Session, profiles: list[str]) -> None:
             emit(events.LeftOut(node=step.name, what=what, reason=why))
 
 
-def _say_outcome(outcome: Outcome, world: World, session: Session, arguments: argparse.Namespace) -> None:
+def _say_outcome(outcome: Outcome, world: World, arguments: argparse.Namespace) -> None:
     from vflow.engine.cli.text import duration, out, say, say_error, table
 
     assert world.folder is not None

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command has no arguments."""
 
 
-def call(arguments: argparse.Namespace) -> int:
+def call(_arguments: argparse.Namespace) -> int:
     """Print the schema."""
     import json
 
