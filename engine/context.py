@@ -58,7 +58,11 @@ class Context(ABC):
 
     @abstractmethod
     def digests_of(self, paths: Sequence[Path]) -> Mapping[Path, str]:
-        """Return `digest_of` of many files at once; a file that cannot be read is not in the answer."""
+        """Return `digest_of` of many files at once.
+
+        Raises:
+            Failure: one of them cannot be read.
+        """
 
     @abstractmethod
     def remember(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
@@ -132,6 +136,10 @@ class Context(ABC):
     @abstractmethod
     def publish(self, source: Path | Blob, name: str) -> Path:
         """Put a plain copy of a file into the run's folder at once, under the relative path `name`."""
+
+    @abstractmethod
+    def run_folder(self, name: str) -> Path:
+        """Return a folder inside the run's folder for files that are written to while the node runs; it exists."""
 
     # --- stopping --------------------------------------------------------------------------------------------------
 

@@ -244,7 +244,7 @@ def _outputs(cls: type[Node], returned: Any, ports: Mapping[str, Port]) -> tuple
         if len(lists) != 1:
             raise TypeError(f"{where} yields per item and so needs exactly one port of type Items, not {len(lists)}")
         (item,) = get_args(returned)
-        listed: Any = Items.__class_getitem__(item)
+        listed: Any = types.GenericAlias(Items, (item,))
         return {"items": _port("items", listed, f"{where}: what it yields")}, lists[0]
     if isinstance(returned, type) and issubclass(returned, Outputs):
         hints = typing.get_type_hints(returned, include_extras=True)
@@ -271,9 +271,8 @@ def _port(name: str, annotation: Any, where: str) -> Port:
     variable = ""
     if isinstance(annotation, TypeVar):
         variable = annotation.__name__
-        annotation = annotation.__bound__ or (
-            Union[annotation.__constraints__] if annotation.__constraints__ else Value
-        )
+        constraints = annotation.__constraints__
+        annotation = annotation.__bound__ or (Union.__getitem__(constraints) if constraints else Value)
     members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     for member in members:
         if not (isinstance(member, type) and issubclass(member, Value)):

@@ -5,7 +5,8 @@ The plan is grown, not computed at once, since a node's key needs the identities
 - `advance` runs every light node whose inputs are known, forms the key of every heavy node whose inputs are known,
   and looks all those keys up in one query; what is found makes more inputs known, and so on.
 - Demand goes the other way: outputs are wanted; a wanted node that is found in the store wants nothing; one that must
-  run wants all its inputs; one that cannot be decided yet wants the inputs that hold its key up.
+  run wants all its inputs. So does one that cannot be decided yet: it will most likely run, and what it observes is
+  better computed while the models for it are loaded.
 - The run computes a wanted node that is ready, says `finish`, and the plan advances again. A node that ran again and
   gave an equal identity lets everything below it be found in the store: the wave stops there.
 """
@@ -13,72 +14,19 @@ The plan is grown, not computed at once, since a node's key needs the identities
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from vflow.engine import keys, schedule
-from vflow.engine.problems import GraphError, Problem
-from vflow.engine.values import Item, Items, Value, identity_of, output_from_json
+from vflow.engine.problems import GraphError, Problem, errors
+from vflow.engine.steps import Step, as_output, identity_of_output, sources_of
+from vflow.engine.values import Item, Items, identity_of, output_from_json
 
 if TYPE_CHECKING:
     from vflow.engine.context import Context
-    from vflow.engine.load import Bound, Loaded
-    from vflow.engine.node import Node
-    from vflow.engine.store import Record, Store
-
-State = Literal["undecided", "light", "reused", "run", "computed", "failed", "disabled"]
+    from vflow.engine.load import Loaded
+    from vflow.engine.store import Store
 
 ContextFor = Callable[["Step"], "Context"]
-
-
-@dataclass(eq=False)
-class Step:
-    """One node of the graph in a plan."""
-
-    name: str
-    bound: Bound
-    index: int
-    state: State = "undecided"
-    wanted: bool = False
-    inputs: dict[str, Any] = field(default_factory=dict)
-    key: str = ""
-    work_key: str = ""
-    item_keys: dict[str, str] = field(default_factory=dict)  #: identity of an item's value -> key of its record
-    records: dict[str, Record] = field(default_factory=dict)  #: key -> record found in the store
-    output: Any = None
-    known: bool = False  #: the output's identity is known (it may still have to be computed, if its blobs are gone)
-    reason: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
-    said: list[tuple[str, str]] = field(default_factory=list)  #: (level, message) of what it logged while planning
-
-    @property
-    def node(self) -> Node:
-        """The node's validated settings."""
-        assert self.bound.node is not None
-        return self.bound.node
-
-    @property
-    def total(self) -> int:
-        """How many results the node has: its items, or 1."""
-        return len(self.item_keys) if self.node.per_item else 1
-
-    def missing_items(self, items: Items[Any]) -> list[Value]:
-        """Return the values whose results the store lacks, each once, in the list's order."""
-        unique = {value.identity: value for value in items}
-        return [value for identity, value in unique.items() if self.item_keys[identity] not in self.records]
-
-    @property
-    def missing(self) -> int:
-        """How many results the store lacks."""
-        if not self.node.per_item:
-            return int(self.key not in self.records)
-        return sum(key not in self.records for key in self.item_keys.values())
-
-    @property
-    def saved_seconds(self) -> float:
-        """What the results found in the store cost when they were computed."""
-        return sum(record.seconds for record in self.records.values())
 
 
 class Plan:
@@ -95,6 +43,8 @@ class Plan:
         self.loaded, self.store, self._context_for, self._force = loaded, store, context_for, frozenset(force)
         order = schedule.topological_order({name: sources_of(bound) for name, bound in loaded.bound.items()})
         self.steps = {name: Step(name, loaded.bound[name], index) for index, name in enumerate(order)}
+        for step in self.steps.values():
+            step.state = "disabled" if step.bound.disabled else "undecided"
         self.problems: list[Problem] = []
         self.readers: dict[str, list[str]] = {name: [] for name in order}
         self._blocked: dict[str, int] = {}
@@ -129,7 +79,7 @@ class Plan:
 
     def preflight_one(self, step: Step, inputs: Mapping[str, Any]) -> None:
         """Ask one node what is wrong, once with all its inputs; inputs that are not known yet are None."""
-        if step.name in self._preflighted or step.node.light:
+        if step.name in self._preflighted:
             return
         if all(value is not None for value in inputs.values()):
             self._preflighted.add(step.name)
@@ -178,21 +128,16 @@ class Plan:
     # --- deciding --------------------------------------------------------------------------------------------------
 
     def _run_light(self, step: Step) -> bool:
-        """Run a light or disabled step; tell whether it was one. A heavy step gets its inputs here."""
-        if step.bound.disabled:
-            step.state, step.output = "disabled", self._passed_through(step)
-        else:
-            step.inputs = {port: self._gather(step, port) for port in self._ports(step, observed=False)}
-            if not step.node.light:
-                return False
-            inputs = {**step.inputs, **{port: self._gather(step, port) for port in self._ports(step, observed=True)}}
-            context = self._context_for(step)
-            done = self._report(step, lambda: step.node.run(context, **inputs))
-            if done is None and step.state == "failed":
-                return True
-            step.state, step.output = "light", as_output(step.node, done)
-        step.known = True
-        self._announce(step)
+        """Run a light step; tell whether it was one. Every step gets its inputs here."""
+        step.inputs = {port: self._gather(step, port) for port in self._ports(step, observed=False)}
+        if not step.node.light:
+            return False
+        inputs = {**step.inputs, **{port: self._gather(step, port) for port in self._ports(step, observed=True)}}
+        self.preflight_one(step, inputs)
+        done = self._report(step, lambda: step.node.run(self._context_for(step), **inputs))
+        if step.state != "failed":
+            step.state, step.output, step.known = "light", as_output(step.node, done), True
+            self._announce(step)
         return True
 
     def _look_up(self, steps: list[Step]) -> None:
@@ -286,10 +231,8 @@ class Plan:
             step.wanted = True
             if step.state == "reused" and self._blobs_lost(step):
                 step.state = "run"
-            if step.state in ("run", "light", "disabled"):
+            if step.state in ("run", "light", "undecided"):
                 stack += [self.steps[name] for name in sources_of(step.bound)]
-            elif step.state == "undecided":
-                stack += [self.steps[name] for name in self.holding_up(step)]
 
     def _blobs_lost(self, step: Step) -> bool:
         """Tell whether blobs of a kept result are gone; forget the records of those that are."""
@@ -309,7 +252,7 @@ class Plan:
 
     def _is_there(self, step: Step) -> bool:
         """Tell whether a step's output, with all that stands behind a light one, can be used now."""
-        if step.state in ("light", "disabled"):
+        if step.state == "light":
             return all(self._is_there(self.steps[name]) for name in sources_of(step.bound))
         return step.state in ("reused", "computed")
 
@@ -332,19 +275,10 @@ class Plan:
         if not step.bound.type.ports[port].many:
             return values[0][1]
         parts = [v if isinstance(v, Items) else Items([Item(f"{link.node}.{link.output}", v)]) for link, v in values]
-        return sum(parts[1:], parts[0])
-
-    def _passed_through(self, step: Step) -> Any:
-        """Return what a disabled step yields: its input, for a transformation; an empty list, for a source."""
-        outputs = step.bound.type.outputs
-        passed: dict[str, Any] = {}
-        for name, port in outputs.items():
-            fitting = [i for i, p in step.bound.type.ports.items() if i in step.bound.links and p.types == port.types]
-            passed[name] = self._gather(step, fitting[0]) if fitting else Items() if port.many else None
-        return passed
+        return sum(parts, Items())
 
     def _targets(self) -> list[str]:
-        linked = [self.loaded.output_link(name).node for name in self.loaded.graph.outputs]
+        linked = [link.node for link in self.loaded.outputs.values()]
         if linked:
             return list(dict.fromkeys(linked))
         read = {name for bound in self.loaded.bound.values() for name in sources_of(bound)}
@@ -362,6 +296,8 @@ class Plan:
 
     def _report(self, step: Step, call: Callable[[], Any]) -> Any:
         """Call, and put what it finds wrong (raised or returned problems) at the node's place."""
+        if step.state == "failed":
+            return None
         try:
             result = call()
         except GraphError as error:
@@ -369,26 +305,7 @@ class Plan:
             found: Sequence[Problem] = error.problems
         else:
             found = result if isinstance(result, list) else []
-        for problem in found:
-            self.problems.append(self.loaded.place(problem, step.name))
+        if step.node.light and errors(found):
+            step.state = "failed"
+        self.problems += [self.loaded.place(problem, step.name) for problem in found]
         return result
-
-
-def sources_of(bound: Bound) -> list[str]:
-    """Return the names of the nodes that a node reads from, each once."""
-    return list(dict.fromkeys(link.node for links in bound.links.values() for link in links))
-
-
-def as_output(node: Node, result: Any) -> Any:
-    """Turn what `run` returned into an output: a value, a list, or a dict of named outputs."""
-    names = node.outputs
-    if result is None or isinstance(result, (Value, Items)):
-        return result
-    return {name: getattr(result, name) for name in names}
-
-
-def identity_of_output(output: Any) -> Any:
-    """Return the identity of an output, or of each of several."""
-    if isinstance(output, Mapping):
-        return {name: identity_of(value) for name, value in output.items()}
-    return identity_of(output)

@@ -21,9 +21,11 @@ from typing import Any
 from vflow.engine import events, schedule
 from vflow.engine.contexts import World
 from vflow.engine.lending import Lender, recipes_in
-from vflow.engine.plan import Plan, Step, as_output
+from vflow.engine.plan import Plan
 from vflow.engine.problems import Failure, GraphError, Interrupted, Problem, VflowError, errors
+from vflow.engine.steps import Step, as_output
 from vflow.engine.store import Record
+from vflow.engine.tally import Tally
 from vflow.engine.values import Item, Items, Recipe, blobs_of, identity_of, output_to_json
 
 
@@ -45,12 +47,9 @@ class Run:
     def __init__(self, plan: Plan, world: World) -> None:
         self.plan, self.world = plan, world
         self._lender = world.lender = Lender()
-        self._seconds: dict[str, float] = {}
-        self._computed: dict[str, int] = {}
-        self._reused: dict[str, int] = {}
-        self._saved: dict[str, float] = {}
+        self._tally = Tally()
+        self._noted: set[str] = set()
         self._started = time.time()
-        self._broken: tuple[str, str] | None = None  # node and its last state: failed or interrupted
 
     def execute(self) -> Outcome:
         """Run to the end, to the first failure, or until asked to stop. Never raises for what a node does."""
@@ -100,14 +99,13 @@ class Run:
                     self.plan.adopt(step)
                     output = step.output
         except BaseException as error:
-            self._broken = (
-                step.name,
-                "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed",
-            )
-            self._seconds[step.name] = time.monotonic() - started
+            stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
+            self._tally.broken = (step.name, "interrupted" if stopped else "failed")
             raise self._in_words(step, error) from error
-        self._seconds[step.name] = time.monotonic() - started
-        self._emit_finished(step, "computed")
+        finally:
+            self._tally.of(step).seconds = time.monotonic() - started
+        self._noted.add(step.name)
+        self._emit(self._tally.finished(step, "computed"))
         self.plan.finish(step, output)
 
     def _run_whole(self, step: Step, inputs: dict[str, Any]) -> Any:
@@ -117,7 +115,7 @@ class Run:
         output = as_output(step.node, step.node.run(context, **given))  # type: ignore[attr-defined]
         recorded = _without_observed(step, output)
         self.world.store.publish(self._record(step, step.key, recorded, time.monotonic() - started))
-        self._computed[step.name] = 1
+        self._tally.of(step).computed = 1
         return self.plan.with_observed(step, recorded)
 
     def _run_items(self, step: Step, inputs: dict[str, Any]) -> Any:
@@ -137,7 +135,7 @@ class Run:
             record = self._record(step, step.item_keys[value.identity], result, now - started)
             self.world.store.publish(record)
             step.records[record.key] = record
-            self._computed[step.name] = self._computed.get(step.name, 0) + 1
+            self._tally.of(step).computed += 1
             row = rows[value.identity]
             label = self.world.labels.get(row, row)
             self._emit(events.ItemFinished(node=step.name, item=value.identity, label=label, seconds=now - started))
@@ -154,9 +152,7 @@ class Run:
         mine = list(step.item_keys.values()) if step.node.per_item else [step.key]
         if step.reason != "forced":
             step.records = self.world.store.lookup(mine)
-        found = sum(key in step.records for key in mine)
-        self._reused[step.name] = found
-        self._saved[step.name] = step.saved_seconds
+        self._tally.note_reused(step, sum(key in step.records for key in mine))
 
     def _record(self, step: Step, key: str, output: Any, seconds: float) -> Record:
         inputs = {port: identity_of(value) for port, value in step.inputs.items() if value is not None}
@@ -188,12 +184,12 @@ class Run:
                 self._check_stop()
                 started = time.monotonic()
                 size = recipe.bytes_to_fetch(context)
-                self._broken = (step.name, "failed")
+                self._tally.broken = (step.name, "failed")
                 try:
                     recipe.fetch(context)
                 except BaseException as error:
                     raise self._in_words(step, error) from error
-                self._broken = None
+                self._tally.broken = None
                 what = ", ".join(recipe.files_needed())
                 self._emit(events.Fetched(what=what, bytes=size, seconds=time.monotonic() - started))
 
@@ -201,8 +197,7 @@ class Run:
         files: dict[str, list[str]] = {}
         folder = self.world.folder
         assert folder is not None
-        for name in self.plan.loaded.graph.outputs:
-            link = self.plan.loaded.output_link(name)
+        for name, link in self.plan.loaded.outputs.items():
             step = self.plan.steps[link.node]
             if step.known and step.state != "run" and step.wanted:
                 output = self.plan.value_of(link.node, link.output)
@@ -231,23 +226,10 @@ class Run:
     def _note_reused(self) -> None:
         """Say of every node that was decided since what it is."""
         for step in self.plan.steps.values():
-            if step.wanted and step.state == "reused" and step.name not in self._reused:
-                self._reused[step.name] = step.total
-                self._saved[step.name] = step.saved_seconds
-                self._emit_finished(step, "reused")
-
-    def _emit_finished(self, step: Step, state: Any) -> None:
-        self._emit(
-            events.NodeFinished(
-                node=step.name,
-                state=state,
-                seconds=self._seconds.get(step.name, 0.0),
-                computed=self._computed.get(step.name, 0),
-                reused=self._reused.get(step.name, 0),
-                left_out=len(step.left_out),
-                saved_seconds=self._saved.get(step.name, 0.0),
-            )
-        )
+            if step.state == "reused" and step.name not in self._noted:
+                self._noted.add(step.name)
+                self._tally.note_reused(step, step.total)
+                self._emit(self._tally.finished(step, "reused"))
 
     def _in_words(self, step: Step, error: BaseException) -> BaseException:
         """Turn what a node raised into a failure in words; the traceback goes to the run's folder."""
@@ -276,40 +258,17 @@ class Run:
         if isinstance(error, GraphError):
             return error.problems[0]
         problem = Problem(*((error.message, error.remedy) if isinstance(error, Failure) else (str(error),)))
-        return self.plan.loaded.place(problem, self._broken[0]) if self._broken else problem
+        return self.plan.loaded.place(problem, self._tally.broken[0]) if self._tally.broken else problem
 
-    def _finish(self, status: str, failure: Problem | None, files: dict[str, list[str]]) -> Outcome:
-        seconds = time.time() - self._started
-        nodes = {step.name: self._summary_of(step) for step in self.plan.steps.values()}
-        saved = sum(self._saved.values())
-        if self._broken and status != "done":
-            step = self.plan.steps[self._broken[0]]
-            self._emit_finished(step, self._broken[1] if status == "failed" else "interrupted")
+    def _finish(self, status: Any, failure: Problem | None, files: dict[str, list[str]]) -> Outcome:
+        seconds, broken = time.time() - self._started, self._tally.broken
+        if broken and status != "done":
+            self._emit(self._tally.finished(self.plan.steps[broken[0]], broken[1]))
         if failure is not None:
-            self._emit(events.Log(node=self._broken[0] if self._broken else "", level="error", message=str(failure)))
-        self._emit(events.RunFinished(status=status, seconds=seconds, saved_seconds=saved))  # type: ignore[arg-type]
-        summary = {"status": status, "seconds": round(seconds, 3), "saved_seconds": round(saved, 3), "nodes": nodes}
-        if failure is not None:
-            summary["failure"] = str(failure)
-        return Outcome(status, seconds, saved, failure, files, summary)
-
-    def _summary_of(self, step: Step) -> dict[str, Any]:
-        items = {
-            "computed": self._computed.get(step.name, 0),
-            "reused": self._reused.get(step.name, 0),
-            "left_out": len(step.left_out),
-        }
-        seconds = round(self._seconds.get(step.name, 0.0), 3)
-        return {"state": self._state_of(step), "items": items, "seconds": seconds}
-
-    def _state_of(self, step: Step) -> str:
-        if self._broken and self._broken[0] == step.name:
-            return self._broken[1]
-        if step.state in ("light", "computed", "failed"):
-            return step.state
-        if not step.wanted or step.state == "disabled":
-            return "not needed"
-        return "reused" if step.state == "reused" else "skipped"
+            self._emit(events.Log(node=broken[0] if broken else "", level="error", message=str(failure)))
+        self._emit(events.RunFinished(status=status, seconds=seconds, saved_seconds=self._tally.saved_seconds))
+        summary = self._tally.summary(self.plan.steps.values(), status, seconds, str(failure or ""))
+        return Outcome(status, seconds, self._tally.saved_seconds, failure, files, summary)
 
 
 def needed_recipes(plan: Plan, step: Step) -> Iterator[Recipe]:

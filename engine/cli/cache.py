@@ -59,7 +59,8 @@ def _show(store: Store, arguments: argparse.Namespace) -> int:
     if not found:
         raise GraphError(f"no record's key begins with {arguments.key!r}", "`vflow plan --json` shows keys")
     for record in found:
-        out(json.dumps(record.model_dump(mode="json"), indent=1))
+        data = json.loads(record.to_file())["record"]
+        out(json.dumps({**data, **data.pop("details")}, indent=1))
     return DONE
 
 

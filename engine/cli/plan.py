@@ -74,7 +74,7 @@ def lines(session: Session) -> list[str]:
     if fetched := fetches(session):
         rows = [(entry["what"], size(entry["bytes"]) if entry["bytes"] else "built here") for entry in fetched]
         text += ["", "to fetch:", *table(rows, "  ")]
-    saved = sum(step.saved_seconds for step in steps if step.wanted)
+    saved = sum(step.saved_seconds for step in steps)
     if saved:
         text += ["", f"reused results saved {duration(saved)}"]
     from vflow.engine.registry import hooks
@@ -86,21 +86,21 @@ def lines(session: Session) -> list[str]:
 
 def state_of(step: Step) -> str:
     """Return a node's state in a plan's words."""
-    if step.state in ("disabled", "light", "failed"):
-        return step.state
-    if not step.wanted:
-        return "not needed"
-    return {"run": "will run", "undecided": "decided later"}.get(step.state, step.state)
+    if step.state in ("run", "undecided"):
+        if not step.wanted:
+            return "not needed"
+        return "will run" if step.state == "run" else "decided later"
+    return step.state
 
 
 def reason_of(session: Session, step: Step) -> str:
     """Say why a node is in its state."""
-    if not step.wanted or step.state in ("light", "disabled"):
-        return ""
-    if step.state == "undecided":
+    if step.state == "undecided" and step.wanted:
         return f"decided after {', '.join(session.plan.holding_up(step))}"
     if step.state == "reused":
         return f"{step.total} items kept" if step.bound.type.per_item else "kept"
+    if step.state != "run" or not step.wanted:
+        return ""
     return f"{step.reason} ({step.missing} of {step.total})" if step.bound.type.per_item else step.reason
 
 

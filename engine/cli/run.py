@@ -116,10 +116,7 @@ def _say_planned(session: Session, profiles: Sequence[str]) -> None:
     name = session.loaded.graph.name
     emit(events.RunStarted(graph=name, profiles=tuple(profiles), pid=os.getpid(), vflow=version("vflow")))
     for step in session.plan.steps.values():
-        if step.wanted or step.state in ("light", "disabled"):
-            state: Any = step.state
-        else:
-            state = "not needed"
+        state: Any = "not needed" if step.state in ("run", "undecided") and not step.wanted else step.state
         kind, reason = step.bound.type.__name__, reason_of(session, step)
         emit(events.NodePlanned(node=step.name, type=kind, state=state, reason=reason))
         # what was said while planning, before anyone listened

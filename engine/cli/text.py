@@ -40,12 +40,11 @@ def say_error(*problems: Problem | str) -> None:
 
 def table(rows: Iterable[Sequence[str]], indent: str = "") -> list[str]:
     """Return rows as lines with aligned columns; the last column is not padded."""
-    rows = [list(row) for row in rows]
-    if not rows:
-        return []
-    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(len(row) for row in rows))]
+    cells_of = [list(row) for row in rows]
+    columns = max((len(cells) for cells in cells_of), default=0)
+    widths = [max(len(cells[i]) for cells in cells_of if i < len(cells)) for i in range(columns)]
     lines = []
-    for row in rows:
+    for row in cells_of:
         cells = [cell.ljust(widths[i]) for i, cell in enumerate(row[:-1])] + row[-1:]
         lines.append((indent + "  ".join(cells)).rstrip())
     return lines

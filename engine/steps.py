@@ -1,0 +1,86 @@
+"""One node of a graph in a plan: its inputs, its keys, what the store has of it, its output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from vflow.engine.values import Items, Value, identity_of
+
+if TYPE_CHECKING:
+    from vflow.engine.load import Bound
+    from vflow.engine.node import Node
+    from vflow.engine.store import Record
+
+State = Literal["undecided", "light", "reused", "run", "computed", "failed", "disabled"]
+
+
+@dataclass(eq=False)
+class Step:
+    """One node of the graph in a plan."""
+
+    name: str
+    bound: Bound
+    index: int
+    state: State = "undecided"
+    wanted: bool = False
+    inputs: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+    work_key: str = ""
+    item_keys: dict[str, str] = field(default_factory=dict)  #: identity of an item's value -> key of its record
+    records: dict[str, Record] = field(default_factory=dict)  #: key -> record found in the store
+    output: Any = None
+    known: bool = False  #: the output's identity is known (it may still have to be computed, if its blobs are gone)
+    reason: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    said: list[tuple[str, str]] = field(default_factory=list)  #: (level, message) of what it logged while planning
+
+    @property
+    def node(self) -> Node:
+        """The node's validated settings."""
+        assert self.bound.node is not None
+        return self.bound.node
+
+    @property
+    def total(self) -> int:
+        """How many results the node has: its items, or 1."""
+        return len(self.item_keys) if self.node.per_item else 1
+
+    def missing_items(self, items: Items[Any]) -> list[Value]:
+        """Return the values whose results the store lacks, each once, in the list's order."""
+        unique = {value.identity: value for value in items}
+        return [value for identity, value in unique.items() if self.item_keys[identity] not in self.records]
+
+    @property
+    def missing(self) -> int:
+        """How many results the store lacks."""
+        if not self.node.per_item:
+            return int(self.key not in self.records)
+        return sum(key not in self.records for key in self.item_keys.values())
+
+    @property
+    def saved_seconds(self) -> float:
+        """What the results found in the store cost when they were computed."""
+        return sum(record.seconds for record in self.records.values())
+
+
+def sources_of(bound: Bound) -> list[str]:
+    """Return the names of the nodes that a node reads from, each once."""
+    return list(dict.fromkeys(link.node for links in bound.links.values() for link in links))
+
+
+def as_output(node: Node, result: Any) -> Any:
+    """Turn what `run` returned into an output: a value, a list, or a dict of named outputs."""
+    names = node.outputs
+    if result is None or isinstance(result, (Value, Items)):
+        return result
+    return {name: getattr(result, name) for name in names}
+
+
+def identity_of_output(output: Any) -> Any:
+    """Return the identity of an output, or of each of several."""
+    if isinstance(output, Mapping):
+        return {name: identity_of(value) for name, value in output.items()}
+    return identity_of(output)

@@ -1,0 +1,1 @@
+"""Clips and captions: scanning, windows, buckets, decoding, prompts, and the drawn sample clips."""

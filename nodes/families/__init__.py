@@ -1,0 +1,95 @@
+"""The model families: each a folder here whose `__init__` exposes `FAMILY`, or an entry point `vflow.families`.
+
+A family is imported when it is asked for. Entry points are looked at only when no family of this package fits, since
+scanning them takes as long as a whole plan.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+
+from vflow.engine.problems import GraphError, suggest
+from vflow.nodes.families.base import Family
+from vflow.nodes.values import Part
+
+_registered: dict[str, Family] = {}
+
+
+def register(family: Family) -> Family:
+    """Add a family under its name for this process, in place of one with the same name; returns it."""
+    _registered[family.name] = family
+    return family
+
+
+def family(name: str) -> Family:
+    """Return the family with this name.
+
+    Raises:
+        GraphError: there is none; suggests one.
+    """
+    if name in _registered:
+        return _registered[name]
+    if name in _folders():
+        return _own(name)
+    found = families()
+    if name not in found:
+        raise GraphError(f"there is no model family {name!r}", suggest(name, found))
+    return found[name]
+
+
+def families(third_party: bool = True) -> dict[str, Family]:
+    """Return all families by name: those of this package, those registered, and those of other distributions."""
+    own = {name: _own(name) for name in _folders()}
+    return (_third_party() if third_party else {}) | own | _registered
+
+
+def recognise(class_name: str) -> tuple[Family, Part] | None:
+    """Return the family and part that a class name in a checkpoint's configuration belongs to, or None."""
+    for known in _nearest_first():
+        for candidate in known.values():
+            for part, names in candidate.classes.items():
+                if class_name in names:
+                    return candidate, part
+    return None
+
+
+def family_of(classes: Mapping[str, str]) -> Family | None:
+    """Return the family that recognises most of a checkpoint's classes (by sub-folder), or None if none does.
+
+    One class may serve several families (a text encoder, a VAE); the transformer tells them apart.
+    """
+
+    def hits(candidate: Family) -> int:
+        parts = candidate.folders.items()
+        return sum(classes.get(folders[0], "") in candidate.classes[part] for part, folders in parts)
+
+    for known in _nearest_first():
+        best = max(known.values(), key=hits, default=None)
+        if best is not None and hits(best):
+            return best
+    return None
+
+
+def _nearest_first() -> Iterator[Mapping[str, Family]]:
+    yield families(third_party=False)
+    yield _third_party()
+
+
+@cache
+def _folders() -> tuple[str, ...]:
+    return tuple(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+
+
+def _own(name: str) -> Family:
+    found: Family = import_module(f"{__name__}.{name}").FAMILY
+    return found
+
+
+@cache
+def _third_party() -> dict[str, Family]:
+    from importlib.metadata import entry_points
+
+    return {entry.name: entry.load() for entry in entry_points(group="vflow.families")}

@@ -1,0 +1,157 @@
+"""What the family is: flavours, parts, rules, LoRA targets. Light; the heavy modules are imported when called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vflow.nodes.families.base import (
+    Batch,
+    Draws,
+    Family,
+    Flavour,
+    FlowOptions,
+    LoRATarget,
+    Prediction,
+    SamplingDefaults,
+    SamplingOption,
+    SamplingRequest,
+    VideoRules,
+)
+from vflow.nodes.values import DType, Part
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+_PROJECTIONS = r"\.(?:to_q|to_k|to_v|to_out\.0)"
+_FEED_FORWARD = r"\.net\.(?:0\.proj|2)"
+_VIDEO_ATTENTION = rf"attn[12]{_PROJECTIONS}"
+_ALL_ATTENTION = rf"(?:(?:audio_)?attn[12]|audio_to_video_attn|video_to_audio_attn){_PROJECTIONS}"
+
+
+def _in_blocks(*modules: str) -> str:
+    # the text connectors have projections of the same names: only those of the transformer's blocks are meant
+    return rf"transformer_blocks\.\d+\.(?:{'|'.join(modules)})"
+
+
+class LTX2(Family):
+    """LTX Video 2 of Lightricks, 19 billion parameters."""
+
+    name = "ltx2"
+    title = "LTX Video 2"
+    flavours: Mapping[str, Flavour] = {
+        "2.0": Flavour(
+            "Lightricks/LTX-2",
+            about="19B, video and audio; 25 frames per second, sizes by 32, 8k+1 frames",
+            licence_url="https://huggingface.co/Lightricks/LTX-2",
+        )
+    }
+    classes: Mapping[Part, frozenset[str]] = {
+        "transformer": frozenset({"LTX2VideoTransformer3DModel"}),
+        "vae": frozenset({"AutoencoderKLLTX2Video"}),
+        "text_encoder": frozenset({"Gemma3ForConditionalGeneration"}),
+    }
+    folders: Mapping[Part, tuple[str, ...]] = {
+        "transformer": ("transformer", "scheduler"),
+        "vae": ("vae", "audio_vae", "vocoder"),
+        "text_encoder": ("text_encoder", "tokenizer", "connectors"),
+    }
+    rules = VideoRules(
+        frames_step=8,
+        frames_rest=1,
+        size_multiple=32,
+        temporal_ratio=8,
+        spatial_ratio=32,
+        latent_channels=128,
+        fps=25.0,
+    )
+    #: the schedule is stretched to end at 0.1, which for a single step is 0 / 0
+    sampling = SamplingDefaults(steps=30, guidance=3.0, width=768, height=512, frames=121, least_steps=2)
+    sampling_options: Mapping[str, SamplingOption] = {
+        "guidance_rescale": SamplingOption(
+            0.7, "how far the guided prediction is scaled back to the unguided's spread"
+        ),
+        "audio_guidance": SamplingOption(0.0, "guidance of the audio; 0 takes that of the video"),
+        "stg_scale": SamplingOption(0.0, "spatio-temporal guidance; one more forward per step above 0"),
+        "stg_block": SamplingOption(29, "the block whose self-attention that guidance perturbs"),
+        "modality_scale": SamplingOption(1.0, "guidance away from audio and video apart; one more forward above 1"),
+        "motion_speed": SamplingOption(1.0, "below 1, motion is drawn slower than real time"),
+        "vae_tiling": SamplingOption(False, "decode in tiles: less memory, other pixels at the seams"),
+    }
+    lora_targets: Mapping[str, LoRATarget] = {
+        "video_attention": LoRATarget(
+            _in_blocks(_VIDEO_ATTENTION), "self- and text attention of the video (384 modules of the 19B)"
+        ),
+        "attention": LoRATarget(
+            _in_blocks(_ALL_ATTENTION), "attention of video, audio and between them (1,152 modules of the 19B)"
+        ),
+        "video_attention_ff": LoRATarget(
+            _in_blocks(_VIDEO_ATTENTION, rf"ff{_FEED_FORWARD}"), "video attention and feed-forward (480 modules)"
+        ),
+        "attention_ff": LoRATarget(
+            _in_blocks(_ALL_ATTENTION, rf"(?:audio_)?ff{_FEED_FORWARD}"),
+            "all attention and feed-forward (1,344 modules)",
+        ),
+    }
+    default_lora_target = "video_attention"
+    miniature_version = 1
+
+    def load(self, part: Part, folder: Path, dtype: DType) -> Any:
+        """Load a part: a `Denoiser`, a `VideoVAE` or a `TextStack` of `parts.py`."""
+        from vflow.nodes.families.ltx2 import parts
+
+        return parts.load(part, folder, dtype)
+
+    def build_miniature(self, folder: Path, seed: int) -> None:
+        """Write the miniature checkpoint, all parts."""
+        from vflow.nodes.families.ltx2 import miniature
+
+        miniature.build(folder, seed)
+
+    def encode_text(self, text_encoder: Any, captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
+        """Return what the connectors say of each caption: `video` (L, D), `audio` (L, D), `mask` (L,)."""
+        from vflow.nodes.families.ltx2 import text
+
+        return text.encode(text_encoder, captions)
+
+    def encode_video(
+        self, vae: Any, pixels: torch.Tensor, posterior: str, noise: Sequence[torch.Generator] | None
+    ) -> torch.Tensor:
+        """Encode pixels (B, 3, F, H, W) in [-1, 1] to normalised latents (B, 128, f, h, w), float32, on the CPU."""
+        from vflow.nodes.families.ltx2 import latents
+
+        return latents.encode(vae, pixels, posterior, noise)
+
+    def draw_sigmas(self, batch: Batch, draws: Draws, options: FlowOptions) -> torch.Tensor:
+        """Draw noise levels (B,): by default the official trainer's stretched logit-normal, shifted by the size."""
+        from vflow.nodes.families.ltx2 import noise
+
+        return noise.draw_sigmas(batch, draws, options)
+
+    def predict(
+        self, transformer: Any, batch: Batch, sigmas: torch.Tensor, draws: Draws, options: FlowOptions
+    ) -> Prediction:
+        """Run the transformer on noised latents of silent clips; the target is noise minus latents."""
+        from vflow.nodes.families.ltx2 import training
+
+        return training.predict(transformer, batch, sigmas, draws, options)
+
+    def draw(self, transformer: Any, vae: Any, request: SamplingRequest) -> np.ndarray:
+        """Draw one clip with `LTX2Pipeline`."""
+        from vflow.nodes.families.ltx2 import sampling
+
+        return sampling.draw(transformer, vae, request)
+
+    def save_adapter(self, transformer: Any, folder: Path) -> Path:
+        """Write `pytorch_lora_weights.safetensors` as `LTX2Pipeline.load_lora_weights` reads it."""
+        from vflow.nodes.families.ltx2 import adapters
+
+        return adapters.save(transformer, folder)
+
+    def load_adapter(self, transformer: Any, file: Path, weight: float) -> None:
+        """Put an adapter file onto the transformer, checked against its modules first."""
+        from vflow.nodes.families.ltx2 import adapters
+
+        adapters.load(transformer, file, weight)

@@ -1,0 +1,177 @@
+"""Drawing a clip with diffusers' own pipeline, fed from kept prompt embeddings instead of a text encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, LTX2Pipeline
+
+from vflow.engine.problems import Failure, suggest
+from vflow.nodes.families.base import SamplingRequest
+from vflow.nodes.families.ltx2.declaration import LTX2
+from vflow.nodes.families.ltx2.parts import Denoiser, VideoVAE, unwrapped
+
+
+class KeptConnectors(torch.nn.Module):
+    """Stands in the pipeline where the connectors stand: takes apart what they said when the prompt was encoded."""
+
+    place: torch.Tensor
+
+    def __init__(self, video_width: int, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.video_width = video_width
+        self.register_buffer("place", torch.empty(0, device=device, dtype=dtype), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pipeline believes the connectors to be."""
+        return self.place.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In what the pipeline believes them to compute."""
+        return self.place.dtype
+
+    def forward(
+        self, kept: torch.Tensor, mask: torch.Tensor, **_: Any
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Split (B, L, D_video + D_audio) and hand the mask through."""
+        return kept[..., : self.video_width], kept[..., self.video_width :], mask
+
+
+@torch.no_grad()
+def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndarray:
+    """Draw one clip; returns (F, H, W, 3) uint8. The noise comes from a generator on the CPU, seeded by the request.
+
+    Raises:
+        Failure: guidance without a negative prompt, a single step, or an option that does not exist or fit.
+    """
+    if request.steps < LTX2.sampling.least_steps:
+        raise Failure(f"{request.steps} denoising step gives no clip", f"take {LTX2.sampling.least_steps} or more")
+    options = read_options(request.options, denoiser)
+    guided = max(request.guidance, options["audio_guidance"]) > 1.0
+    if guided and request.negative is None:
+        raise Failure("guidance above 1 needs the encoded negative prompt", "give one, or set `guidance: 1`")
+    pipeline = make_pipeline(denoiser, vae, request)
+    device = pipeline._execution_device
+    prompt = _joined(request.embeddings, "prompt", device, unwrapped(denoiser).dtype)
+    if guided and request.negative is not None:
+        prompt |= _joined(request.negative, "negative_prompt", device, unwrapped(denoiser).dtype)
+    with _evaluating(unwrapped(denoiser)), _tiling(vae.vae, bool(options["vae_tiling"])):
+        output = pipeline(
+            **prompt,
+            **_guidance(request.guidance, options),
+            width=request.width,
+            height=request.height,
+            num_frames=request.frames,
+            frame_rate=request.fps,
+            motion_speed=options["motion_speed"],
+            num_inference_steps=request.steps,
+            generator=torch.Generator("cpu").manual_seed(request.seed),
+            callback_on_step_end=_step_teller(request),
+            output_type="np",
+        )
+    # a transformer that diverged says NaN, which is drawn black
+    return np.asarray(np.round(np.nan_to_num(output.frames[0]) * 255), dtype=np.uint8)
+
+
+def read_options(given: Mapping[str, Any], denoiser: Denoiser) -> dict[str, Any]:
+    """Return all options, those that were not given at their defaults.
+
+    Raises:
+        Failure: an unknown option, a value of another kind, or a block that the transformer does not have.
+    """
+    known = LTX2.sampling_options
+    for name, value in given.items():
+        if name not in known:
+            raise Failure(f"LTX Video 2 has no sampling option {name!r}", suggest(name, known))
+        if not known[name].fits(value):
+            raise Failure(f"sampling option {name} is {value!r}", f"write a value like {known[name].default!r}")
+    options = {name: given.get(name, option.default) for name, option in known.items()}
+    blocks = len(unwrapped(denoiser).transformer_blocks)
+    if options["stg_scale"] > 0 and not 0 <= options["stg_block"] < blocks:
+        raise Failure(
+            f"sampling option stg_block is {options['stg_block']}, but the transformer has {blocks} blocks",
+            f"write a number from 0 to {blocks - 1}",
+        )
+    return options
+
+
+def make_pipeline(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> LTX2Pipeline:
+    """Put the pipeline together from live parts; those beside the transformer and the VAE go where it computes."""
+    transformer = unwrapped(denoiser)
+    audio_vae, vocoder = vae.sound()
+    pipeline = LTX2Pipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler.from_config(denoiser.scheduler.config),
+        vae=vae.vae,
+        audio_vae=audio_vae,
+        text_encoder=None,
+        tokenizer=None,
+        connectors=KeptConnectors(request.embeddings["video"].shape[-1], torch.device("cpu"), transformer.dtype),
+        transformer=transformer,
+        vocoder=vocoder,
+    )
+    device = pipeline._execution_device
+    for module in (audio_vae, vocoder, pipeline.connectors):
+        module.to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _guidance(guidance: float, options: Mapping[str, Any]) -> dict[str, Any]:
+    # the pipeline's own defaults run up to four forwards a step; a value of 0 for audio falls back to the video's
+    audio = options["audio_guidance"] or guidance
+    stg, modality, rescale = (options[name] for name in ("stg_scale", "modality_scale", "guidance_rescale"))
+    return {
+        "guidance_scale": guidance,
+        "audio_guidance_scale": audio,
+        "guidance_rescale": rescale,
+        "audio_guidance_rescale": rescale,
+        "stg_scale": stg,
+        "audio_stg_scale": stg,
+        "spatio_temporal_guidance_blocks": [options["stg_block"]] if stg > 0 else None,
+        "modality_scale": modality,
+        "audio_modality_scale": modality,
+    }
+
+
+def _joined(
+    kept: Mapping[str, torch.Tensor], name: str, device: torch.device, dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
+    joined = torch.cat([kept["video"], kept["audio"]], dim=-1)[None].to(device, dtype)
+    return {f"{name}_embeds": joined, f"{name}_attention_mask": kept["mask"][None].to(device)}
+
+
+def _step_teller(request: SamplingRequest) -> Any:
+    if request.on_step is None:
+        return None
+
+    def tell(_pipeline: LTX2Pipeline, step: int, _timestep: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
+        request.on_step(step + 1, request.steps)  # type: ignore[misc]
+        return {}
+
+    return tell
+
+
+@contextmanager
+def _evaluating(module: torch.nn.Module) -> Iterator[None]:
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
+
+
+@contextmanager
+def _tiling(vae: Any, wanted: bool) -> Iterator[None]:
+    tiled = vae.use_tiling
+    vae.use_tiling = tiled or wanted
+    try:
+        yield
+    finally:
+        vae.use_tiling = tiled

@@ -1,0 +1,82 @@
+"""The training forward: noise the latents, run the transformer as the pipeline does, say what it should have said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from vflow.nodes.families.base import Batch, Draws, FlowOptions, Prediction
+from vflow.nodes.families.ltx2.latents import pack
+from vflow.nodes.families.ltx2.parts import transformer_of, unwrapped
+
+#: How often the official trainer keeps the first frame clean when it trains text to video.
+FIRST_FRAME_PROBABILITY = 0.1
+#: Noise levels are told to the transformer in thousandths.
+TIMESTEPS = 1000.0
+
+
+def predict(live: Any, batch: Batch, sigmas: torch.Tensor, draws: Draws, options: FlowOptions) -> Prediction:
+    """Noise the batch at `sigmas` (B,), predict, and return prediction, target (noise - latents) and weight.
+
+    Where the first frame is kept clean, its tokens have timestep 0 and weight 0. Mixing is done in float32.
+    """
+    device = batch.latents.device
+    clean = clean_tokens(batch, draws, options)
+    latents = pack(batch.latents.float())
+    noise = pack(draws.normal("noise", batch.latents.shape[1:]).to(device))
+    sigmas = sigmas.to(device, torch.float32)
+    levels = sigmas[:, None] if clean is None else sigmas[:, None] * (1 - clean.to(device))  # (B, 1) or (B, S)
+    noised = (1 - levels[..., None]) * latents + levels[..., None] * noise
+    prediction = transformer_of(live)(**arguments(live, batch, noised, levels, sigmas))[0]
+    weight = torch.ones_like(latents[..., :1]) if clean is None else (1 - clean.to(device))[..., None]
+    return Prediction(prediction.float(), noise - latents, weight)
+
+
+def arguments(
+    live: Any, batch: Batch, noised: torch.Tensor, levels: torch.Tensor, sigmas: torch.Tensor
+) -> dict[str, Any]:
+    """Return the transformer's arguments for tokens (B, S, C) at `levels` (B, 1) or (B, S) of silent clips.
+
+    Without sound the two streams are kept apart, so that one token of audio with one token of text is as good as any.
+    """
+    model = unwrapped(live)
+    dtype, device = next(model.parameters()).dtype, noised.device
+    frames, height, width = batch.latents.shape[2:]
+    video, audio, mask = (batch.embeddings[name].to(device) for name in ("video", "audio", "mask"))
+    timestep = sigmas * TIMESTEPS
+    return {
+        "hidden_states": noised.to(dtype),
+        "audio_hidden_states": noised.new_zeros(len(noised), 1, model.config.audio_in_channels, dtype=dtype),
+        "encoder_hidden_states": video.to(dtype),
+        "audio_encoder_hidden_states": audio[:, :1].to(dtype),
+        "timestep": timestep if levels.shape[1] == 1 else levels * TIMESTEPS,
+        "audio_timestep": timestep,
+        "sigma": timestep,
+        "audio_sigma": timestep,
+        "encoder_attention_mask": mask,
+        "audio_encoder_attention_mask": mask[:, :1],
+        "num_frames": frames,
+        "height": height,
+        "width": width,
+        "fps": batch.fps,
+        "audio_num_frames": 1,
+        "isolate_modalities": True,
+        "use_cross_timestep": True,
+        "return_dict": False,
+    }
+
+
+def clean_tokens(batch: Batch, draws: Draws, options: FlowOptions) -> torch.Tensor | None:
+    """Draw which rows keep latent frame 0 clean; returns 1 at their tokens, (B, S) on the CPU, or None for no row."""
+    frames, height, width = batch.latents.shape[2:]
+    probability = options.first_frame_probability
+    probability = FIRST_FRAME_PROBABILITY if probability is None else probability
+    if frames == 1 or probability <= 0:
+        return None  # of a single frame nothing would be left to learn
+    chosen = draws.uniform("first frame") < probability
+    if not chosen.any():
+        return None  # one timestep per row costs much less than one per token
+    clean = torch.zeros(len(chosen), frames * height * width)
+    clean[chosen, : height * width] = 1.0
+    return clean

@@ -1,0 +1,44 @@
+"""What a safetensors file says of itself in its header, read without torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vflow.engine.problems import Failure
+
+#: the format's own bound on a header
+_MOST = 100_000_000
+
+
+@dataclass(frozen=True)
+class Header:
+    """Names and shapes of the tensors in a file, and its metadata."""
+
+    shapes: dict[str, tuple[int, ...]]
+    metadata: dict[str, str]
+
+
+def read_header(file: Path) -> Header:
+    """Read the header: its length in 8 bytes, little-endian, then JSON.
+
+    Raises:
+        Failure: the file is missing or no safetensors file.
+    """
+    try:
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            if not 2 <= length <= min(_MOST, file.stat().st_size - 8):
+                raise ValueError("its header has no possible length")
+            return _parse(json.loads(opened.read(length)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Failure(
+            f"{file} is no safetensors file: {error}", "give a whole file that ends in .safetensors"
+        ) from error
+
+
+def _parse(data: dict[str, Any]) -> Header:
+    metadata = {str(key): str(value) for key, value in (data.pop("__metadata__", None) or {}).items()}
+    return Header({name: tuple(int(n) for n in tensor["shape"]) for name, tensor in data.items()}, metadata)

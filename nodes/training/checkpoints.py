@@ -1,0 +1,122 @@
+"""Training states on disk: whole or not there. Listing them is light; tensors are read when asked for.
+
+A state is a folder `step-00000100/` in the work folder with `state.safetensors` (weights and moments) and `state.json`
+(step, kind, adapter, digest). It is written under another name, synced and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from vflow.engine import keys
+from vflow.engine.values import value_from_json
+from vflow.nodes.values import Adapter
+
+if TYPE_CHECKING:
+    import torch
+
+_TENSORS, _FACTS = "state.safetensors", "state.json"
+
+#: `kept`: by interval or at the end, with its adapter; `stopped`: where a run was interrupted, until a later one
+Kind = Literal["kept", "stopped"]
+
+
+@dataclass(frozen=True)
+class State:
+    """One complete training state."""
+
+    folder: Path
+    step: int
+    kind: Kind
+    adapter: Adapter | None
+    digest: str
+
+    def tensors(self) -> dict[str, torch.Tensor] | None:
+        """Return its tensors, or None when the file is not what was written."""
+        from safetensors.torch import load
+
+        try:
+            data = (self.folder / _TENSORS).read_bytes()
+        except FileNotFoundError:
+            return None
+        return load(data) if keys.digest_bytes(data) == self.digest else None
+
+
+def states(work: Path) -> list[State]:
+    """Return the states in a work folder, oldest first; what is torn is not one of them."""
+    found = (_state(folder) for folder in sorted(work.glob("step-*")))
+    return [state for state in found if state is not None]
+
+
+def write(work: Path, step: int, tensors: Mapping[str, torch.Tensor], adapter: Adapter | None, kind: Kind) -> State:
+    """Write a state; one of the same step is replaced.
+
+    Raises:
+        OSError: the disk is full or not writable. Nothing is left half-written.
+    """
+    from vflow.nodes.encoding.tensors import to_bytes
+
+    data = to_bytes(tensors)
+    folder, partial = work / f"step-{step:08d}", work / f".{os.getpid()}-{step}.part"
+    facts = {"step": step, "kind": kind, "adapter": adapter.to_json() if adapter else None, "size": len(data)}
+    state = State(folder, step, kind, adapter, keys.digest_bytes(data))
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        _write(partial / _TENSORS, data)
+        _write(partial / _FACTS, json.dumps({**facts, "digest": state.digest}).encode())
+        _sync(partial)
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+        _sync(work)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return state
+
+
+def prune(work: Path, step: int, limit: int) -> None:
+    """Remove old states up to `step`, but the newest `limit` kept ones (0: all of them), and older stopped ones.
+
+    States of later steps belong to a longer run and stay.
+    """
+    past = [state for state in states(work) if state.step <= step]
+    kept = [state for state in past if state.kind == "kept"]
+    stay = {state.step for state in (kept[-limit:] if limit else kept)} | {step}
+    for state in past:
+        if state.step not in stay:
+            shutil.rmtree(state.folder, ignore_errors=True)
+    for partial in work.glob(".*.part"):
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _state(folder: Path) -> State | None:
+    try:
+        facts = json.loads((folder / _FACTS).read_bytes())
+        if (folder / _TENSORS).stat().st_size != facts["size"]:
+            return None
+        adapter = cast("Adapter | None", value_from_json(facts["adapter"]) if facts["adapter"] else None)
+        return State(folder, facts["step"], facts["kind"], adapter, facts["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

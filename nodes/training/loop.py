@@ -1,0 +1,276 @@
+"""The training loop: records in, an adapter out; it can be stopped anywhere and goes on with the same bits.
+
+run
+  join samples; find the newest complete state; when it is the last one, there is nothing to do
+  lend the transformer; let accelerate prepare it; load the state
+  evaluate before the first step
+  for each step
+    for each micro-batch: counted noise, prediction, loss, gradients
+    clip, set the learning rate, update
+    now and then: metrics, evaluation, checkpoint, clips on the way
+    when asked to stop: keep the state and leave
+  keep the final state and its adapter
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vflow.engine.context import Context
+from vflow.engine.problems import Failure
+from vflow.engine.values import Items
+from vflow.nodes.encoding.ahead import ahead
+from vflow.nodes.families.base import Batch, FlowOptions
+from vflow.nodes.models.live import device_of
+from vflow.nodes.models.offload import for_training
+from vflow.nodes.training import checkpoints, optim, preparing
+from vflow.nodes.training.draws import CountedDraws, chance, seed_globals
+from vflow.nodes.training.evaluation import evaluate, sample_losses
+from vflow.nodes.training.previews import Previews
+from vflow.nodes.training.records import Records, moved
+from vflow.nodes.training.reporting import Reporter
+from vflow.nodes.training.samples import Order, Planned, Sample, join
+from vflow.nodes.training.schedule import factor
+from vflow.nodes.values import EMPTY_ROW, Adapter, Embedding, Latent, Sampling, Transformer
+
+if TYPE_CHECKING:
+    from vflow.nodes.training.train_loop import TrainLoop
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What stands at the loop's ports."""
+
+    transformer: Transformer
+    latents: Items[Latent]
+    captions: Items[Embedding]
+    sampler: Sampling | None = None
+    held_out_latents: Items[Latent] | None = None
+    held_out_captions: Items[Embedding] | None = None
+
+
+def run(node: TrainLoop, context: Context, inputs: Inputs) -> Adapter:
+    """Train, from the newest state that the work folder holds, and return the adapter after `node.steps` steps.
+
+    Raises:
+        Failure: samples that do not join, nothing to train, or a loss that is not finite.
+        Interrupted: the run is stopping; the state is kept.
+    """
+    samples = join(inputs.latents, inputs.captions, context)
+    empty = inputs.captions.by_row().get(EMPTY_ROW)
+    if node.caption_dropout and empty is None:
+        raise Failure("caption dropout needs the encoded empty caption", "encode captions with EncodeText")
+    held_out = _held_out(node, inputs, context)
+    state, tensors = _newest(node, context)
+    if state is not None and state.step == node.steps and state.adapter is not None and _has(context, state.adapter):
+        return state.adapter
+    with context.load(for_training(inputs.transformer, node.gradient_checkpointing)) as live:
+        training = Training(node, context, inputs, live, samples, held_out, empty)
+        with training.ready():
+            if state is not None and tensors is not None:
+                training.go_on_from(state.step, tensors)
+                context.log(f"going on from step {state.step}")
+            del tensors
+            return training.run()
+
+
+class Training:
+    """One training on a lent model."""
+
+    def __init__(
+        self,
+        node: TrainLoop,
+        context: Context,
+        inputs: Inputs,
+        live: Any,
+        samples: Sequence[Sample],
+        held_out: Sequence[Sample],
+        empty: Embedding | None,
+    ) -> None:
+        self.node, self.context, self.live = node, context, live
+        self.recipe, self.family = inputs.transformer, inputs.transformer.family
+        self.samples, self.held_out = samples, held_out
+        self.device = device_of(inputs.transformer)
+        self.module = live.modules()["transformer"]
+        self.named = preparing.trained_parameters(self.module, optim.dtype_of(node.optimizer))
+        self.parameters = [parameter for _, parameter in self.named]
+        self.plain_optimizer = optim.make(node.optimizer, self.parameters, node.seed)
+        self.order = Order(samples, node.batch_size, node.seed)
+        self.records = Records(context, samples, empty, pin=self.device.type == "cuda")
+        self.options = FlowOptions(**node.flow.model_dump())
+        self.step = 0  #: steps that are done
+        self.kept = -1  #: the last step whose state was kept with its adapter
+        self.reporter = Reporter(node, context, samples)
+        self.previews = Previews(context, inputs.sampler) if inputs.sampler else None
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Prepare model and optimiser for training, and hand them back as they were afterwards."""
+        mode = preparing.training_mode(self.live, self.node.gradient_checkpointing)
+        prepared = preparing.prepared(self.module, self.plain_optimizer, self.node.precision, self.device)
+        with closing(self.reporter), mode, prepared as (self.accelerator, self.model, self.optimizer):
+            yield
+
+    def go_on_from(self, step: int, tensors: dict[str, torch.Tensor]) -> None:
+        """Take weights and moments as they were after `step` steps.
+
+        Raises:
+            Failure: they are of another adapter.
+        """
+        try:
+            optim.load_state(self.plain_optimizer, self.named, tensors, step)
+        except (KeyError, RuntimeError) as error:
+            raise Failure(
+                f"the kept state of step {step} does not fit: {error}", "force the node to run again"
+            ) from error
+        self.step = step
+
+    def run(self) -> Adapter:
+        """Train up to the last step and return its adapter."""
+        with closing(self.steps()) as steps:
+            for _ in steps:
+                pass
+        return self._keep()
+
+    def steps(self) -> Generator[int]:
+        """Train step by step, with all that is due between them; yields how many steps are done."""
+        if self.step == 0:
+            self._evaluate()
+        with closing(self._batches()) as batches:
+            while self.step < self.node.steps:
+                self._one_step(batches)
+                self._watch()
+                yield self.step
+
+    # --- a step ----------------------------------------------------------------------------------------------------
+
+    def _batches(self) -> Generator[tuple[Planned, Batch]]:
+        """Yield the micro-batches from the current step on; what is dropped is decided here, not in the workers."""
+        node = self.node
+        first, end = self.step * node.accumulation, node.steps * node.accumulation
+        plans = ((planned, self._dropped(planned)) for planned in self.order.between(first, end))
+        return ahead(lambda plan: (plan[0], self.records.batch(plan[0].indices, plan[1])), plans, node.data_workers)
+
+    def _dropped(self, planned: Planned) -> list[bool]:
+        places = range(len(planned.indices))
+        return [
+            chance(self.node.caption_dropout, self.node.seed, planned.micro_step, place, "caption") for place in places
+        ]
+
+    def _one_step(self, batches: Iterator[tuple[Planned, Batch]]) -> None:
+        node = self.node
+        for part in range(node.accumulation):
+            planned, batch = next(batches)
+            if part + 1 < node.accumulation:
+                with self.accelerator.no_sync(self.model):
+                    self._gradients(planned, batch)
+            else:
+                self._gradients(planned, batch)
+        self.norm = optim.clip_(self.parameters, node.clip_norm)
+        for group in self.plain_optimizer.param_groups:
+            group["lr"] = node.optimizer.lr * factor(node.schedule, self.step, node.steps)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+
+    def _gradients(self, planned: Planned, batch: Batch) -> None:
+        draws = CountedDraws(self.node.seed, planned.micro_step, range(len(planned.indices)))
+        batch = moved(batch, self.device)
+        sigmas = self.family.draw_sigmas(batch, draws, self.options)
+        seed_globals(self.node.seed, planned.micro_step, self.device)
+        losses = sample_losses(self.family.predict(self.model, batch, sigmas, draws, self.options))
+        self.accelerator.backward(losses.mean() / self.node.accumulation)
+        self.reporter.note(planned, losses.detach())
+
+    # --- what watches ----------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Do what is due after a step: metrics, evaluation, checkpoint, clips, stopping."""
+        node, last = self.node, self.step == self.node.steps
+        if self.step % node.log_every == 0 or last:
+            self.reporter.write_metrics(self.step, self.plain_optimizer.param_groups[0]["lr"], self.norm)
+        self.reporter.tell(self.step)
+        if _due(node.evaluation.every, self.step) or last:
+            self._evaluate()
+        if _due(node.checkpoint_every, self.step) and not last:
+            self._keep()
+        if self.previews and _due(node.sample_every, self.step):
+            with self.reporter.aside(), preparing.unprepared(self.module):
+                self.previews.draw(self.live, self.step)
+        if self.context.stopping and not last:
+            if self.kept != self.step:
+                self._save(None, "stopped")
+            self.context.interrupted()
+
+    def _evaluate(self) -> None:
+        settings = self.node.evaluation
+        if not (self.held_out and settings.every):
+            return
+        with self.reporter.aside():
+            records = Records(self.context, self.held_out, None)
+            rows = [sample.row for sample in self.held_out]
+            figures = evaluate(self.family, self.model, records, rows, settings, self.device)
+            self.reporter.metrics(self.step, figures)
+
+    # --- what is kept ----------------------------------------------------------------------------------------------
+
+    def _keep(self) -> Adapter:
+        """Keep the state with its adapter, and put the adapter into the run's folder."""
+        with self.reporter.aside():
+            with self.context.scratch() as folder:
+                blob = self.context.put(self.family.save_adapter(self.module, folder), ".safetensors")
+            adapter = Adapter(blob=blob, rank=self._rank(), step=self.step, **self._origin())
+            self._save(adapter, "kept")
+            self.kept = self.step
+            self.context.publish(blob, f"checkpoints/step-{self.step:06d}/pytorch_lora_weights.safetensors")
+        return adapter
+
+    def _save(self, adapter: Adapter | None, kind: checkpoints.Kind) -> None:
+        self.reporter.check()  # what is not finite is never kept
+        work = self.context.work
+        checkpoints.write(work, self.step, optim.state_tensors(self.plain_optimizer, self.named), adapter, kind)
+        checkpoints.prune(work, self.step, self.node.checkpoint_limit)
+
+    def _origin(self) -> dict[str, str]:
+        return {"family": self.recipe.source.family, "base_content": self.recipe.source.content}
+
+    def _rank(self) -> int:
+        return max(int(parameter.shape[0]) for name, parameter in self.named if ".lora_A." in name)
+
+
+def _due(every: int, step: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _held_out(node: TrainLoop, inputs: Inputs, context: Context) -> tuple[Sample, ...]:
+    latents, captions = inputs.held_out_latents, inputs.held_out_captions
+    if (latents is None) != (captions is None):
+        missing = "held_out_latents" if latents is None else "held_out_captions"
+        raise Failure(f"nothing is linked to {missing}", "link both held-out clips and their captions, or neither")
+    if latents is None or captions is None or not len(latents):
+        return ()
+    return join(latents, captions, context)[: node.evaluation.max_samples]
+
+
+def _newest(node: TrainLoop, context: Context) -> tuple[checkpoints.State | None, dict[str, torch.Tensor] | None]:
+    """Return the newest undamaged state that is not beyond the last step, with its tensors."""
+    for state in reversed(checkpoints.states(context.work)):
+        if state.step <= node.steps:
+            tensors = state.tensors()
+            if tensors is not None:
+                return state, tensors
+            context.log(f"the state of step {state.step} is damaged; an older one is used", "warning")
+    return None, None
+
+
+def _has(context: Context, adapter: Adapter) -> bool:
+    try:
+        context.blob_path(adapter.blob)
+    except Failure:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""The shipped graph on the miniature: run once for the session, then varied."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+GRAPH = ROOT / "graphs/ltx2_lora.yaml"
+
+
+def run_vflow(*words, store, cwd, **kwargs):
+    """Call vflow as a process."""
+    env = {**os.environ, "VFLOW_HOME": str(store), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    words = [sys.executable, "-m", "vflow.engine", *(str(word) for word in words)]
+    return subprocess.run(words, env=env, cwd=cwd, capture_output=True, text=True, check=False, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def quickstart(tmp_path_factory):
+    """The quickstart's cold run, with its clips in a plain folder: store, graph, run folder, clips."""
+    place = tmp_path_factory.mktemp("quickstart")
+    store = place / "store"
+    clips = place / "clips"
+    from vflow.nodes.data.shapes import draw
+
+    draw(clips, clips=24, seed=0)
+    graph = place / "graph.yaml"
+    graph.write_text(GRAPH.read_text())
+    words = ("run", graph, "--profile", "tiny", "--set", f"clips={clips}", "--out", place / "run")
+    result = run_vflow(*words, store=store, cwd=place)
+    assert result.returncode == 0, result.stderr
+    return SimpleNamespace(place=place, store=store, clips=clips, graph=graph, run=place / "run", words=words)
+
+
+@pytest.fixture
+def copy(quickstart, tmp_path):
+    """A copy of the quickstart's clips and graph to change, over the quickstart's own store."""
+    clips, graph = tmp_path / "clips", tmp_path / "graph.yaml"
+    shutil.copytree(quickstart.clips, clips)
+    shutil.copy(quickstart.graph, graph)
+
+    def edit(change):
+        data = yaml.safe_load(graph.read_text())
+        change(data)
+        graph.write_text(yaml.safe_dump(data, sort_keys=False))
+
+    def call(command, *words):
+        more = ("--profile", "tiny", "--set", f"clips={clips}")
+        result = run_vflow(command, graph, *more, *words, store=quickstart.store, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        return result
+
+    def plan(*words):
+        """What would run: node -> number of results to compute."""
+        nodes = json.loads(call("plan", "--json", *words).stdout)["nodes"]
+        assert not [name for name, node in nodes.items() if node["state"] == "failed"]
+        return {n: node["missing"] for n, node in nodes.items() if node["state"] in ("will run", "decided later")}
+
+    return SimpleNamespace(clips=clips, graph=graph, edit=edit, call=call, plan=plan, place=tmp_path)
+
+
+@pytest.fixture
+def read():
+    """Read a run's folder."""
+
+    def events(run, kind):
+        lines = (json.loads(line) for line in (Path(run) / "events.jsonl").open())
+        return [event for event in lines if event["kind"] == kind]
+
+    def summary(run):
+        return json.loads((Path(run) / "summary.json").read_text())
+
+    return SimpleNamespace(events=events, summary=summary)
