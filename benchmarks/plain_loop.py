@@ -45,7 +45,9 @@ def batches(data, settings):
     while True:
         order = torch.randperm(count).tolist()
         for start in range(0, count - size + 1, size):
-            texts = [n if torch.rand(()) >= settings["caption_dropout"] else "empty" for n in order[start : start + size]]
+            texts = [
+                n if torch.rand(()) >= settings["caption_dropout"] else "empty" for n in order[start : start + size]
+            ]
             latents = torch.stack([data[f"latents/{n}"] for n in order[start : start + size]])
             yield latents, *(torch.stack([data[f"{name}/{n}"] for n in texts]) for name in ("video", "audio", "mask"))
 

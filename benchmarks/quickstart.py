@@ -31,7 +31,11 @@ def main() -> None:
             cold = measure([*RUN, "--set", f"seed={seed}", "--out", str(place / f"run-{seed}")], store, place)
             check(cold)
             losses = evaluation(place / f"run-{seed}")
-            row("60 s, 2500 MB", *figures(cold), f"cold, seed {seed}: evaluation loss {losses[0]:.4f} -> {losses[-1]:.4f}")
+            row(
+                "60 s, 2500 MB",
+                *figures(cold),
+                f"cold, seed {seed}: evaluation loss {losses[0]:.4f} -> {losses[-1]:.4f}",
+            )
         shutil.move(place / "store-0", place / "store")
         row("0.5 s, 150 MB", *f3(medians(5, lambda: measure(RUN, env, place))), "the same again, median of 5")
         row("0.25 s", *f3(medians(5, lambda: measure([VFLOW, "--help"], env, place))), "vflow --help")
@@ -45,9 +49,10 @@ def main() -> None:
 def new_clips(place: Path, env: dict[str, str], number: int) -> Measured:
     """Plan on clips that the store has never seen (the drawn set with other bytes: another seed)."""
     clips = place / f"clips-{number}"
+    clips.mkdir()
     code = (
-        "import sys; from pathlib import Path; from vflow.nodes.data.shapes import draw; "
-        f"draw(Path({str(clips)!r}), clips=24, seed={number + 100})"
+        "from pathlib import Path; from vflow.nodes.data.shapes import draw_shapes; "
+        f"draw_shapes(Path({str(clips)!r}), clips=24, seed={number + 100})"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     run = measure([VFLOW, "plan", GRAPH, "--profile", "tiny", "--set", f"clips={clips}"], env, place)

@@ -146,9 +146,12 @@ class _Wiring:
             self.follow(link, None, place)
 
     def _tell_missing(self, spec: NodeSpec, cls: type[Node], flows: Mapping[str, list[Flow]]) -> None:
+        written = self.graph.piece("nodes", spec.name).get("inputs")
+        if spec.disabled or (written and type(written.data) is not dict):
+            return
         for port in cls.ports.values():
             given = flows.get(port.name, [])
-            if spec.disabled or port.optional or any(flow.links or flow.types is None for flow in given):
+            if port.optional or any(flow.links or flow.types is None for flow in given):
                 continue
             path, reason = ("nodes", spec.name), next((flow.nothing for flow in given), "")
             if reason:

@@ -8,6 +8,7 @@ file that says it.
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -127,7 +128,7 @@ def _shipped() -> dict[str, Path]:
 
 def _find(path_or_name: str | Path, findings: Findings) -> Path | None:
     path, shipped = Path(path_or_name), _shipped()
-    if path.exists() or "\0" in str(path):
+    if os.path.exists(path):  # noqa: PTH110 - unlike Path.exists it takes any text
         return path
     if str(path_or_name) in shipped:
         return shipped[str(path_or_name)]
@@ -136,7 +137,7 @@ def _find(path_or_name: str | Path, findings: Findings) -> Path | None:
         remedy = findings.suggest(path.name, shipped)
         findings.add(place, "", "there is no such file, and no graph of this name ships with vflow", remedy)
     else:
-        known = f"`{path.stem}` ships with vflow: write `{path.stem}`, or copy it with `vflow init {path.stem} {path}`"
+        known = f"write `{path.stem}`, which ships with vflow, or copy it with `vflow init {path.stem}`"
         findings.add(place, "", "there is no such file", known if path.stem in shipped else "check the path")
     return None
 
@@ -222,7 +223,7 @@ def _below(path: Path, shown: str, piece: Piece, findings: Findings, above: tupl
         findings.add(piece.place(), "extends", message, "a graph extends a file of its own folder, or below it")
     elif target in [one.resolve() for one in above]:
         findings.add(piece.place(), "extends", f"{show(name)} extends this file itself", "drop one `extends`")
-    elif not target.is_file():
+    elif not os.path.isfile(target):  # noqa: PTH113 - unlike Path.is_file it takes any text
         findings.add(piece.place(), "extends", f"there is no file {show(name)}", "the path is relative to this file")
     else:
         return _read(target, str(Path(shown).parent / name), findings, above)[1]

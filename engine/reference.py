@@ -43,7 +43,7 @@ def describe_type(cls: type[Node]) -> str:
     parts = [f"{cls.__name__}, version {cls.version} ({how})", inspect.cleandoc(cls.__doc__ or "")]
     for title, ports in (("inputs", cls.ports), ("outputs", cls.outputs)):
         parts.append(f"{title}\n{_table({port.name: _port(port, cls) for port in ports.values()})}")
-    parts.append(f"settings\n{_table(dict(_settings(cls, '')))}")
+    parts.append(f"settings\n{_table(dict(_settings(cls)))}")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -59,29 +59,34 @@ def _port(port: Port, cls: type[Node]) -> str:
         words += ", optional"
     if port.name == cls.per_item and port.name in cls.ports:
         words += ", kept item by item"
-    return words + (", watched only: not in the key" if port.observed else "")
+    if not port.observed:
+        return words
+    return (
+        f"{words}, watched only: not in the key" if port.name in cls.ports else f"{words}, as the store holds them now"
+    )
 
 
-def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
-    """Yield name and words of each setting; those of a group inside follow it under its name."""
+def _settings(model: type[BaseModel], prefix: str = "", above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield name and words of each setting; those of a group follow it, and enter the key no more than it does."""
     for name, field in model.model_fields.items():
         bounds = "".join(f", {bound}" for bound in _bounds(field))
         words = f"{_type_words(field.annotation)}{bounds}; {_default(field)}"
-        if how := _in_key(field):
+        if how := above or _in_key(field):
             words += f"; {how}"
         yield prefix + name, words + (f"\n{field.description}" if field.description else "")
         for group in _groups(field.annotation):
-            yield from _settings(group, f"{prefix}{name}.")
+            yield from _settings(group, f"{prefix}{name}.", how)
 
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    default = field.get_default(call_default_factory=True) if field.default_factory is None else field.default_factory()  # type: ignore[call-arg]
-    if isinstance(default, BaseModel) or default is PydanticUndefined:
+    default = field.default
+    if default is PydanticUndefined or isinstance(default, BaseModel):
         return "default as below"
-    plain = default if default is None or isinstance(default, (str, int, float, list, tuple, dict)) else str(default)
-    return f"default {default if isinstance(default, str) and default else flow(plain)}"
+    if default is None or default == "":
+        return "default empty"
+    return f"default {flow(default) if isinstance(default, (bool, int, float, list, tuple, dict)) else default}"
 
 
 def _in_key(field: FieldInfo) -> str:

@@ -133,5 +133,5 @@ def _with_parameters(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _or_parameter(schema: dict[str, Any]) -> dict[str, Any]:
     inside = _with_parameters(schema)
-    shown = {key: inside.pop(key) for key in ("description", "default") if key in inside}
+    shown: dict[str, Any] = {key: inside.pop(key) for key in ("description", "default") if key in inside}
     return {**shown, "anyOf": [inside, _OR_PARAMETER]}

@@ -80,8 +80,8 @@ def _located(windows: Iterable[Window], context: Context) -> Iterator[Job]:
         try:
             path = context.path_of(window.clip)
             same = context.digest_of(path) == window.clip
-        except (KeyError, OSError) as error:
-            raise Failure(f"{name} is not where it was found: {error}", _REMEDY) from error
+        except KeyError:
+            raise Failure(f"{name} was not found in this run", "run the whole graph, not this node alone") from None
         if not same:
             raise Failure(f"{name} has changed since the folder was read", "run again: it is then read anew")
         yield window, path, name

@@ -22,15 +22,22 @@ def run_vflow(*words, store, cwd, **kwargs):
     return subprocess.run(words, env=env, cwd=cwd, capture_output=True, text=True, check=False, **kwargs)
 
 
+@pytest.fixture
+def vflow_process():
+    """Call vflow as a process: `vflow_process(*words, store=..., cwd=...)`."""
+    return run_vflow
+
+
 @pytest.fixture(scope="session")
 def quickstart(tmp_path_factory):
     """The quickstart's cold run, with its clips in a plain folder: store, graph, run folder, clips."""
     place = tmp_path_factory.mktemp("quickstart")
     store = place / "store"
     clips = place / "clips"
-    from vflow.nodes.data.shapes import draw
+    from vflow.nodes.data.shapes import draw_shapes
 
-    draw(clips, clips=24, seed=0)
+    clips.mkdir()
+    draw_shapes(clips, clips=24, seed=0)
     graph = place / "graph.yaml"
     graph.write_text(GRAPH.read_text())
     words = ("run", graph, "--profile", "tiny", "--set", f"clips={clips}", "--out", place / "run")

@@ -1,9 +1,6 @@
 """`vflow run graphs/ltx2_lora.yaml --profile tiny`, from clips to an adapter and a clip, and what is reused after it."""
 
-import sys
-
 import pytest
-from conftest import run_vflow  # noqa: TID251
 
 
 def test_the_run_encodes_trains_and_draws(quickstart, read):
@@ -43,17 +40,32 @@ def test_the_clip_is_a_video(quickstart):
         assert sum(1 for _ in container.decode(stream)) == 17
 
 
-def test_the_same_again_imports_nothing_heavy(quickstart, read):
-    words = [sys.executable, "-X", "importtime", "-m", "vflow.engine"]
-    assert words
-    result = run_vflow(*quickstart.words[:-1], quickstart.place / "again", store=quickstart.store, cwd=quickstart.place)
+HEAVY = {"torch", "diffusers", "transformers", "accelerate", "peft", "av", "numpy"}
+
+
+def test_the_same_again_imports_nothing_heavy_and_gives_the_same_bytes(quickstart, read, vflow_process, monkeypatch):
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    again = quickstart.place / "again"
+    result = vflow_process(*quickstart.words[:-1], again, store=quickstart.store, cwd=quickstart.place)
     assert result.returncode == 0, result.stderr
-    states = {node["state"] for node in read.summary(quickstart.place / "again")["nodes"].values()}
-    assert states <= {"light", "reused", "not needed"}
-    first, again = (folder / "outputs/lora/pytorch_lora_weights.safetensors" for folder in (
-        quickstart.run, quickstart.place / "again",
-    ))  # fmt: skip
-    assert first.read_bytes() == again.read_bytes()
+    lines = [line for line in result.stderr.splitlines() if line.startswith("import time:")]
+    assert len(lines) > 100
+    assert not {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in lines} & HEAVY
+    assert {node["state"] for node in read.summary(again)["nodes"].values()} <= {"light", "reused", "not needed"}
+    for path in ("lora/pytorch_lora_weights.safetensors", "videos"):
+        first, second = quickstart.run / "outputs" / path, again / "outputs" / path
+        files = [second] if second.is_file() else list(second.iterdir())
+        for file in files:
+            assert file.read_bytes() == (first if first.is_file() else first / file.name).read_bytes()
+
+
+@pytest.mark.parametrize("command", ["check", "plan"])
+def test_check_and_plan_import_no_torch(quickstart, vflow_process, monkeypatch, command):
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    result = vflow_process(command, "ltx2_lora", "--profile", "tiny", store=quickstart.place / "new", cwd=quickstart.place)
+    assert result.returncode == 0, result.stderr
+    names = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in result.stderr.splitlines()}
+    assert not names & (HEAVY - {"av", "numpy"})
 
 
 def test_nothing_changed_means_nothing_to_do(copy):
@@ -69,9 +81,10 @@ def test_a_renamed_and_a_touched_clip_change_nothing(copy):
 
 
 def test_a_replaced_clip_is_encoded_again_alone(copy, tmp_path):
-    from vflow.nodes.data.shapes import draw
+    from vflow.nodes.data.shapes import draw_shapes
 
-    draw(tmp_path / "other", clips=1, seed=7)
+    (tmp_path / "other").mkdir()
+    draw_shapes(tmp_path / "other", clips=1, seed=7)
     kept = sorted(copy.clips.glob("*.mp4"))[2]
     kept.write_bytes(next((tmp_path / "other").glob("*.mp4")).read_bytes())
     plan = copy.plan()
@@ -133,9 +146,9 @@ def test_a_longer_training_goes_on(copy, read):
     assert min(steps) > 24
 
 
-def test_an_adapter_is_drawn_from_without_training(quickstart, read):
+def test_an_adapter_is_drawn_from_without_training(quickstart, vflow_process):
     words = ("run", "ltx2_sample", "--profile", "tiny", "--set", f"adapter={quickstart.run / 'outputs/lora'}")
-    result = run_vflow(*words, "--out", "sampled", store=quickstart.store, cwd=quickstart.place)
+    result = vflow_process(*words, "--out", "sampled", store=quickstart.store, cwd=quickstart.place)
     assert result.returncode == 0, result.stderr
     drawn = next((quickstart.place / "sampled/outputs/videos").glob("*.mp4"))
     assert drawn.stat().st_size > 500

@@ -382,3 +382,23 @@ def test_facts_count_what_the_files_hold(context, transformer):
     assert facts.trained_parameters(unbuilt, context) is None
     assert fetch.bytes_to_fetch(unbuilt.source, context) == 0
     assert SimpleNamespace(**context.reported).family == "ltx2"
+
+
+@pytest.mark.parametrize(
+    ("target", "layers", "parameters"), [("video_attention", 384, 50_331_648), ("attention", 1152, 106_954_752)]
+)
+def test_at_real_size_a_lora_of_rank_16_has_the_known_size(target, layers, parameters):
+    from diffusers import LTX2VideoTransformer3DModel
+
+    from vflow.nodes.families import family
+    from vflow.nodes.models import adapting
+
+    pattern = family("ltx2").lora_targets[target].pattern
+    with torch.device("meta"):
+        model = LTX2VideoTransformer3DModel(rope_type="split")  # the rest of the real configuration is the default
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        handed = SimpleNamespace(modules=lambda: {"transformer": model})
+        adapting.add_lora(adapters.LoRA(rank=16, alpha=16, pattern=pattern), handed, context=None)
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == parameters
+    assert len(facts.lora_modules(shapes, pattern)) == layers
+    assert facts.lora_parameters(shapes, pattern, 16) == parameters

@@ -68,9 +68,18 @@ class Bench:
         prompts = Items.of({"square": self.captions.by_row()["a"]})
         return Sampling.with_prompts(prompts, vae=self.vae, **{**usual, **fields})
 
-    def train(self, work="work", *, transformer=None, latents=None, captions=None, stop_at=None, watch=None, **settings):
+    def train(
+        self, work="work", *, transformer=None, latents=None, captions=None, stop_at=None, watch=None, **settings
+    ):
         """Train a few steps; `watch` are observed inputs, `stop_at` the step after which the run is asked to stop."""
-        usual = {"steps": 6, "batch_size": 2, "precision": "fp32", "tensorboard": False, "checkpoint_every": 0, "log_every": 1}
+        usual = {
+            "steps": 6,
+            "batch_size": 2,
+            "precision": "fp32",
+            "tensorboard": False,
+            "checkpoint_every": 0,
+            "log_every": 1,
+        }
         node = TrainLoop.model_validate_json(json.dumps({**usual, "gradient_checkpointing": False, **settings}))
 
         def listen(event):

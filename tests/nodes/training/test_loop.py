@@ -72,7 +72,13 @@ def test_what_watches_changes_no_bit(bench):
     plain = bench.train("plain").adapter
     watch = {"sampler": bench.sampler(), "held_out_latents": bench.latents, "held_out_captions": bench.captions}
     watched = bench.train(
-        "watched", watch=watch, sample_every=2, evaluation={"every": 2}, checkpoint_every=2, log_every=1, tensorboard=True
+        "watched",
+        watch=watch,
+        sample_every=2,
+        evaluation={"every": 2},
+        checkpoint_every=2,
+        log_every=1,
+        tensorboard=True,
     )
     assert watched.adapter == plain
     published = {event.path for event in bench.said("published")}

@@ -39,8 +39,8 @@ def test_bfloat16_weights_go_where_float32_weights_go():
     rounded = parameters(torch.bfloat16, *shapes)
     found = trained(AdamWBf16(rounded, seed=1, **common), rounded, 300)
     for ours, theirs in zip(found, wanted, strict=True):
-        assert (ours - theirs).abs().mean() < 0.01
-        assert abs((ours - theirs).mean()) < 0.002
+        assert (ours - theirs).abs().mean() < 0.03  # a random walk: the weights moved by ten times as much
+        assert abs((ours - theirs).mean()) < 0.005
 
 
 def test_steps_too_small_for_bfloat16_still_add_up():

@@ -100,7 +100,11 @@ def test_a_sound_training_has_no_problem_and_says_what_it_is(tmp_path):
     [
         ({}, transformer(), "nothing of the transformer"),
         ({"precision": "fp32"}, transformer(TRAINING), "loaded as bfloat16"),
-        ({"precision": "fp32", "optimizer": {"name": "adamw_bf16"}}, transformer(TRAINING, dtype="float32"), "adamw_bf16"),
+        (
+            {"precision": "fp32", "optimizer": {"name": "adamw_bf16"}},
+            transformer(TRAINING, dtype="float32"),
+            "adamw_bf16",
+        ),
         ({"steps": 5, "schedule": {"name": "linear", "warmup_steps": 5}}, transformer(TRAINING), "warm-up"),
     ],
 )

@@ -1,0 +1,120 @@
+"""Killed at any moment, run again: it goes on, repeats little, and ends with the bytes of an undisturbed run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+STEPS, EVERY = 16, 4
+LORA = "outputs/lora/pytorch_lora_weights.safetensors"
+
+
+def variant(source, target):
+    """The quickstart with dropout in the adapter, several data workers, and many checkpoints."""
+    graph = yaml.safe_load(source.read_text())
+    graph["nodes"]["lora"]["dropout"] = 0.1
+    graph["nodes"]["train"] |= {"data_workers": 2}
+    graph["profiles"]["tiny"]["nodes"]["train"] |= {"checkpoint_every": EVERY, "sample_every": 0}
+    target.write_text(yaml.safe_dump(graph, sort_keys=False))
+    return target
+
+
+class Runner:
+    """Runs the variant over stores of its own."""
+
+    def __init__(self, place, graph, clips):
+        self.place, self.graph, self.clips = place, graph, clips
+
+    def start(self, store, out):
+        words = ["run", self.graph, "--profile", "tiny", "--set", f"clips={self.clips}", "--set", f"steps={STEPS}"]
+        words = [sys.executable, "-m", "vflow.engine", *map(str, words), "--out", str(out), "--json"]
+        env = {**os.environ, "VFLOW_HOME": str(store), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        return subprocess.Popen(
+            words, env=env, cwd=self.place, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def finish(self, store, out):
+        with self.start(store, out) as process:
+            events = [json.loads(line) for line in process.stdout]
+        assert process.returncode == 0, events[-3:]
+        return events
+
+    def interrupt_at(self, store, out, moment, how):
+        """Send a signal at the n-th event of a kind; return the events until then (and until the end)."""
+        kind, node, count = moment
+        events = []
+        with self.start(store, out) as process:
+            for line in process.stdout:
+                events.append(json.loads(line))
+                if (events[-1]["kind"], events[-1]["node"]) == (kind, node):
+                    count -= 1
+                    if count == 0:
+                        os.kill(process.pid, how)
+        return events, process.returncode
+
+
+@pytest.fixture(scope="session")
+def runner(quickstart, tmp_path_factory):
+    place = tmp_path_factory.mktemp("killed")
+    return Runner(place, variant(quickstart.graph, place / "graph.yaml"), quickstart.clips)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(runner):
+    """The adapter's bytes of a run that nobody disturbed."""
+    runner.finish(runner.place / "calm", runner.place / "calm-run")
+    return (runner.place / "calm-run" / LORA).read_bytes()
+
+
+SAMPLED = [("item_finished", "latents", 9), ("progress", "train", 7), ("progress", "train", 2 * EVERY)]
+MOMENTS = [
+    ("fetched", "", 1),
+    ("item_finished", "captions", 5),
+    ("node_started", "latents", 1),
+    ("node_started", "train", 1),
+    ("progress", "train", EVERY),
+    ("published", "train", 1),
+    ("published", "train", 3),
+    ("progress", "train", STEPS),
+    ("node_finished", "train", 1),
+    ("node_started", "validate", 1),
+]
+
+
+def check(runner, undisturbed, moment, tmp_path):
+    before, _ = runner.interrupt_at(tmp_path / "store", tmp_path / "run", moment, signal.SIGKILL)
+    after = runner.finish(tmp_path / "store", tmp_path / "run")
+    assert (tmp_path / "run" / LORA).read_bytes() == undisturbed
+    items = [event["item"] for event in before + after if event["kind"] == "item_finished"]
+    assert len(items) <= len(set(items)) + 1
+    steps = [[e["done"] for e in events if e["kind"] == "progress" and e["node"] == "train"] for events in (before, after)]
+    if all(steps):
+        assert min(steps[1]) > max(steps[0]) // EVERY * EVERY - EVERY  # at most back to the checkpoint being written
+
+
+@pytest.mark.parametrize("moment", SAMPLED, ids=lambda moment: "-".join(map(str, moment)))
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(runner, undisturbed, moment, tmp_path):
+    check(runner, undisturbed, moment, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: "-".join(map(str, moment)))
+def test_a_run_killed_at_any_of_ten_moments_ends_with_the_same_bytes(runner, undisturbed, moment, tmp_path):
+    check(runner, undisturbed, moment, tmp_path)
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_keeps_the_state_at_the_end_of_the_step(runner, undisturbed, how, code, tmp_path):
+    moment = ("progress", "train", 6)
+    events, returned = runner.interrupt_at(tmp_path / "store", tmp_path / "run", moment, how)
+    assert returned == code
+    assert events[-1]["status"] == "interrupted"
+    assert json.loads((tmp_path / "run/summary.json").read_text())["nodes"]["train"]["state"] == "interrupted"
+    stopped = max(event["done"] for event in events if event["kind"] == "progress" and event["node"] == "train")
+    after = runner.finish(tmp_path / "store", tmp_path / "run")
+    assert min(e["done"] for e in after if e["kind"] == "progress" and e["node"] == "train") > stopped
+    assert (tmp_path / "run" / LORA).read_bytes() == undisturbed

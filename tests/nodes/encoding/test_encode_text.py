@@ -1,0 +1,71 @@
+"""Captions to embeddings."""
+
+import pytest
+
+from vflow.engine.problems import Interrupted
+from vflow.engine.values import Items
+from vflow.nodes.encode import EncodeText
+from vflow.nodes.values import EMPTY_ROW
+
+
+def encode(studio, *texts, **settings):
+    return list(EncodeText(**settings).run(studio.context, studio.text_encoder, studio.captions(*texts)))
+
+
+def test_an_embedding_is_what_the_family_says_of_the_caption(studio):
+    import torch
+
+    (kept,) = encode(studio, "a red square")
+    with studio.context.load(studio.text_encoder) as live:
+        (wanted,) = studio.text_encoder.family.encode_text(live, ["a red square"])
+    found = studio.tensors_of(kept)
+    assert kept.caption == "a red square"
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) and found[name].dtype == wanted[name].dtype for name in wanted)
+
+
+def test_equal_captions_give_equal_bytes_and_others_do_not(studio):
+    first, second, third = encode(studio, "a red square", "a blue disc", "a red square")
+    assert first.identity == third.identity != second.identity
+
+
+def test_results_come_one_by_one_as_they_are_finished(studio):
+    results = EncodeText().run(studio.context, studio.text_encoder, studio.captions("one", "two"))
+    next(results)
+    assert [(event.done, event.total, event.unit) for event in studio.events] == [(1, 2, "caption")]
+    results.close()
+
+
+def test_a_batch_gives_the_same_up_to_rounding(studio):
+    import torch
+
+    texts = ("a red square", "a blue disc", "nothing")
+    for one, batched in zip(encode(studio, *texts), encode(studio, *texts, batch_size=2), strict=True):
+        found, wanted = studio.tensors_of(batched), studio.tensors_of(one)
+        assert all(torch.allclose(found[name].float(), wanted[name].float(), atol=1e-4) for name in wanted)
+
+
+def test_floating_point_values_are_kept_as_asked_and_masks_as_they_are(studio):
+    (kept,) = encode(studio, "a red square", dtype="bfloat16")
+    dtypes = {name: str(tensor.dtype) for name, tensor in studio.tensors_of(kept).items()}
+    assert dtypes == {"video": "torch.bfloat16", "audio": "torch.bfloat16", "mask": "torch.int64"}
+
+
+def test_the_empty_caption_is_always_encoded_as_well():
+    also = EncodeText().also(Items())
+    assert also.rows == (EMPTY_ROW,)
+    assert also[0].text == ""
+
+
+def test_stopping_leaves_between_two_captions(studio):
+    results = EncodeText().run(studio.context, studio.text_encoder, studio.captions("one", "two"))
+    next(results)
+    studio.world.stopping = True
+    with pytest.raises(Interrupted):
+        next(results)
+
+
+def test_batch_size_is_no_part_of_the_key_but_the_kept_type_is():
+    assert EncodeText(batch_size=4).key_settings() == EncodeText().key_settings()
+    assert EncodeText(batch_size=4).placed() == {"batch_size": 4}
+    assert EncodeText(dtype="bfloat16").key_settings() != EncodeText().key_settings()
