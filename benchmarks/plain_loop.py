@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 STARTED = time.time()
+TEXT = ("video", "audio", "mask")
 
 import torch  # noqa: E402
 from diffusers import LTX2VideoTransformer3DModel  # noqa: E402
@@ -25,14 +26,8 @@ def make(folder, settings):
     dtype = getattr(torch, settings["dtype"])
     model = LTX2VideoTransformer3DModel.from_pretrained(folder / "transformer", torch_dtype=dtype)
     model.requires_grad_(False)
-    model.add_adapter(
-        LoraConfig(
-            r=settings["rank"],
-            lora_alpha=settings["rank"],
-            lora_dropout=settings["dropout"],
-            target_modules=settings["pattern"],
-        )
-    )
+    rank, dropout = settings["rank"], settings["dropout"]
+    model.add_adapter(LoraConfig(r=rank, lora_alpha=rank, lora_dropout=dropout, target_modules=settings["pattern"]))
     model.train()
     if settings["gradient_checkpointing"]:
         model.enable_gradient_checkpointing()
@@ -41,15 +36,22 @@ def make(folder, settings):
 
 
 def batches(data, settings):
-    count, size = sum(name.startswith("latents/") for name in data), settings["batch_size"]
+    size, buckets = settings["batch_size"], {}
+    for name in data:
+        if name.startswith("latents/"):
+            buckets.setdefault(data[name].shape, []).append(name.removeprefix("latents/"))
     while True:
-        order = torch.randperm(count).tolist()
-        for start in range(0, count - size + 1, size):
-            texts = [
-                n if torch.rand(()) >= settings["caption_dropout"] else "empty" for n in order[start : start + size]
-            ]
-            latents = torch.stack([data[f"latents/{n}"] for n in order[start : start + size]])
-            yield latents, *(torch.stack([data[f"{name}/{n}"] for n in texts]) for name in ("video", "audio", "mask"))
+        epoch = []
+        for rows in buckets.values():
+            order = [rows[place] for place in torch.randperm(len(rows))]
+            epoch += [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
+        for place in torch.randperm(len(epoch)):
+            texts = [row if torch.rand(()) >= settings["caption_dropout"] else "empty" for row in epoch[place]]
+            latents = torch.stack([data[f"latents/{row}"] for row in epoch[place]])
+            yield (
+                latents,
+                *(torch.stack([data[f"{name}/{row}"] for row in texts]) for name in ("video", "audio", "mask")),
+            )
 
 
 def loss_of(model, batch, settings):
@@ -60,9 +62,10 @@ def loss_of(model, batch, settings):
     sigmas = torch.sigmoid(torch.randn(len(latents)) + 0.95)[:, None, None]
     noised = ((1 - sigmas) * latents + sigmas * noise).to(dtype)
     t = sigmas.view(-1) * 1000
+    silence = torch.zeros(len(t), 1, model.config.audio_in_channels, dtype=dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=settings["precision"] == "bf16"):
         said = model(
-            hidden_states=noised, audio_hidden_states=torch.zeros(len(t), 1, model.config.audio_in_channels, dtype=dtype),
+            hidden_states=noised, audio_hidden_states=silence,
             encoder_hidden_states=video.to(dtype), audio_encoder_hidden_states=audio[:, :1].to(dtype),
             timestep=t, audio_timestep=t, sigma=t, audio_sigma=t,
             encoder_attention_mask=mask, audio_encoder_attention_mask=mask[:, :1],

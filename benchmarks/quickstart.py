@@ -1,4 +1,4 @@
-"""The README's command, measured: cold, warm, `--help`, `check`, `plan` on new clips; the evaluation loss of three seeds.
+"""The README's command, measured: cold, warm, `--help`, `check`, `plan` on new clips; three seeds' evaluation loss.
 
     python benchmarks/quickstart.py
 

@@ -141,7 +141,7 @@ class _Wiring:
             self.tell(path, f"{name!r} is a setting and no input port", "write it beside `inputs:`", key=True)
         else:
             remedy = self.findings.suggest(name, cls.ports) if cls.ports else "it takes no inputs"
-            self.tell(path, f"{cls.__name__} has no input port {show(name)}", remedy, key=True)
+            self.tell(path, f"{spec.type} has no input port {show(name)}", remedy, key=True)
         for place, link in _links(spec, name):
             self.follow(link, None, place)
 
@@ -157,7 +157,8 @@ class _Wiring:
             if reason:
                 path = (*path, "inputs", port.name)  # type: ignore[assignment]
             message = reason or f"nothing is linked to the input {port.name!r}, {_a(port)}"
-            self.tell(path, message, self._offer(port, spec.name), key=not reason)
+            remedy = "enable it, or link another node" if reason else self._offer(port, spec.name)
+            self.tell(path, message, remedy, key=not reason)
 
     # --- one link --------------------------------------------------------------------------------------------------
 
@@ -178,7 +179,7 @@ class _Wiring:
             return unknown
         if output is not None and output not in cls.outputs:
             remedy = self.findings.suggest(output, cls.outputs) if cls.outputs else "it has no outputs"
-            self.tell(path, f"{name!r} ({cls.__name__}) has no output {show(output)}", remedy)
+            self.tell(path, f"{name!r} ({self.graph.nodes[name].type}) has no output {show(output)}", remedy)
             return unknown
         offers = {o: self.flow_of(Link(name, o)) for o in ([output] if output else cls.outputs)}
         return self._choose(name, offers, port, path) or unknown

@@ -18,7 +18,7 @@ from vflow.engine.store import Store
 from vflow.engine.values import Blob, Recipe
 
 if TYPE_CHECKING:
-    from vflow.engine.plan import Step
+    from vflow.engine.steps import Step
 
 
 @dataclass

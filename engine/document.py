@@ -218,6 +218,9 @@ _SYNTAX = (
     ("expected ',' or '}'", "a '{' is not closed", "close it, or put a comma between the entries", True),
     ("unexpected end of stream", "a quote is not closed", "close it", True),
     ("unknown escape character", "a backslash in double quotes", "use single quotes, or double it", False),
+    ("found a tab", "a tab where YAML takes only spaces", "indent with spaces", False),
+    ("alphabetic or numeric", "a text cannot start with '&', '*' or '!'", "put the text in quotes", True),
+    ("expected comment or line break", "a text after '|' or '>' begins in the next line", "break the line", False),
     ("expected <document start>", "this does not continue the mapping", "check the indentation", False),
     ("expected node content", "a value is missing, or a bracket is not closed", "write it, or close it", False),
 )

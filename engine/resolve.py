@@ -182,7 +182,8 @@ class _Reader:
                 document = parse(text)
                 for problem in document.problems:
                     self.tell(Place(written), f"params.{name}", problem.message, problem.remedy)
-                data[name] = _unplaced(document.root or Piece(None), written)
+                if not document.problems:
+                    data[name] = _unplaced(document.root or Piece(None), written)
         return params.with_data(data)
 
     def params(self, params: Piece) -> dict[str, Piece]:

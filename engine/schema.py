@@ -84,7 +84,8 @@ def _object(about: str, properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _when(name: str, then: dict[str, Any]) -> dict[str, Any]:
-    return {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": then}
+    named = {"type": "object", "properties": {"type": {"const": name}}, "required": ["type"]}
+    return {"if": named, "then": then}
 
 
 def _needed(cls: type[Node]) -> list[str]:

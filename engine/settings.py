@@ -109,7 +109,6 @@ def _expected(kind: str, context: Mapping[str, Any]) -> str:
         "mapping": "a mapping",
         "none_required": "empty",
         "finite_number": "a finite number",
-        "path": "a path",
     }
     if kind == "int_from_float":
         return words["int"]
@@ -124,8 +123,9 @@ def _expected(kind: str, context: Mapping[str, Any]) -> str:
     lengths = {"too_short": ("at least", "min"), "too_long": ("at most", "max")}
     for name, (word, end) in lengths.items():
         if kind in (name, f"string_{name}"):
-            what = "characters" if kind.startswith("string") else "entries"
-            return f"{word} {context[f'{end}_length']} {what} long"
+            one, many = ("character", "characters") if kind.startswith("string") else ("entry", "entries")
+            length = context[f"{end}_length"]
+            return f"{word} {length} {one if length == 1 else many} long"
     return f"a text that matches {context['pattern']}" if kind == "string_pattern_mismatch" else ""
 
 

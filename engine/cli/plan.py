@@ -9,8 +9,8 @@ from vflow.engine.cli import DONE
 from vflow.engine.cli.arguments import add_graph, add_network, add_reach, add_store
 
 if TYPE_CHECKING:
-    from vflow.engine.plan import Step
     from vflow.engine.session import Session
+    from vflow.engine.steps import Step
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

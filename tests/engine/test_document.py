@@ -110,6 +110,10 @@ def test_every_value_and_key_knows_its_place():
         ("a: |\n  x\ny", 3, 1, "a key without its ':'"),
         ('a: "\\q"', 1, 5, "a backslash in double quotes"),
         ("a: }", 1, 4, "a value is missing"),
+        ("a: & b", 1, 4, "cannot start with '&', '*' or '!'"),
+        ("a: **b**", 1, 4, "cannot start with '&', '*' or '!'"),
+        ("a: | b", 1, 6, "begins in the next line"),
+        ("a:\n  - b\n\tc: 1", 3, 1, "a tab where YAML takes only spaces"),
         ("a: 1\n---\nb: 2", 2, 1, "a second document begins here"),
         ("a: 1\nb: !!python/object/apply:os.system [x]", 2, 4, "the tag '!!python/object/apply:os.system' is refused"),
         ("a: !!str 1", 1, 4, "the tag '!!str' is refused"),
@@ -197,10 +201,8 @@ def test_no_text_makes_it_raise(text):
     assert document.problems or document.root is None or document.root.plain() is not ...
 
 
-PIECES = st.sampled_from(
-    ["a", "b: ", "- ", "\n", "  ", "[", "]", "{", "}", ", ", ": ", "? ", "&a ", "*a", "!t ", "'", '"', "|\n", "#"]
-    + ["1e-4", "${x}", "<<", "---\n", "\t", "%", "\\", "~", "\u2028", "\ufeff", "é"]  # noqa: RUF005
-)
+BITS = r"""a|b: |- |\n|  |[|]|{|}|, |: |? |&a |*a|!t |'|"|>\n|#|1e-4|${x}|<<|---\n|\t|%|\\|~|\u2028|\ufeff|é"""
+PIECES = st.sampled_from([bit.encode("latin-1").decode("unicode-escape") for bit in BITS.split("|")])
 
 
 @given(st.lists(PIECES, max_size=60).map("".join))

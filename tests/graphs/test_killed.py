@@ -91,7 +91,7 @@ def check(runner, undisturbed, moment, tmp_path):
     assert (tmp_path / "run" / LORA).read_bytes() == undisturbed
     items = [event["item"] for event in before + after if event["kind"] == "item_finished"]
     assert len(items) <= len(set(items)) + 1
-    steps = [[e["done"] for e in events if e["kind"] == "progress" and e["node"] == "train"] for events in (before, after)]
+    steps = [[e["done"] for e in es if (e["kind"], e["node"]) == ("progress", "train")] for es in (before, after)]
     if all(steps):
         assert min(steps[1]) > max(steps[0]) // EVERY * EVERY - EVERY  # at most back to the checkpoint being written
 

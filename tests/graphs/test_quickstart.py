@@ -1,4 +1,4 @@
-"""`vflow run graphs/ltx2_lora.yaml --profile tiny`, from clips to an adapter and a clip, and what is reused after it."""
+"""`vflow run graphs/ltx2_lora.yaml --profile tiny`, from clips to an adapter and a clip, and what is reused then."""
 
 import pytest
 
@@ -62,7 +62,9 @@ def test_the_same_again_imports_nothing_heavy_and_gives_the_same_bytes(quickstar
 @pytest.mark.parametrize("command", ["check", "plan"])
 def test_check_and_plan_import_no_torch(quickstart, vflow_process, monkeypatch, command):
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
-    result = vflow_process(command, "ltx2_lora", "--profile", "tiny", store=quickstart.place / "new", cwd=quickstart.place)
+    result = vflow_process(
+        command, "ltx2_lora", "--profile", "tiny", store=quickstart.place / "new", cwd=quickstart.place
+    )
     assert result.returncode == 0, result.stderr
     names = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in result.stderr.splitlines()}
     assert not names & (HEAVY - {"av", "numpy"})

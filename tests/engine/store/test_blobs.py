@@ -6,6 +6,7 @@ import stat
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vflow.engine.store import Damaged, Store
 from vflow.engine.store import files as store_files
 from vflow.engine.values import Blob

@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+
 from vflow.engine.store import Store
 
 HOOKED = ("open", "write", "fsync", "replace", "mkdir", "unlink")

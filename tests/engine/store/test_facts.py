@@ -4,6 +4,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vflow.engine import keys
 from vflow.engine.problems import Failure
 from vflow.engine.store import Store

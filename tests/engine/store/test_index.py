@@ -4,6 +4,7 @@ import pickle
 import sqlite3
 
 import pytest
+
 from vflow.engine.store import Store
 
 
@@ -210,7 +211,9 @@ except Failure as failure:
     print(failure)
 """
     folders = [store.folder, *(path for path in store.folder.rglob("*") if path.is_dir())]
-    above = [path for path in store.folder.parents if path.stat().st_uid == os.geteuid() and path.stat().st_mode & 1 == 0]
+    above = [
+        path for path in store.folder.parents if path.stat().st_uid == os.geteuid() and path.stat().st_mode & 1 == 0
+    ]
     for path in above:
         path.chmod(path.stat().st_mode | 0o111)
     for path in folders:
@@ -271,9 +274,7 @@ for key in keys:
     store.record_fact("made", key, me)
 """
     shares = [[key((process, n)) for n in range(30)] + [key(("both", n)) for n in range(10)] for process in range(4)]
-    children = [
-        python(code, store.folder, number, json.dumps(share), stdin=-1) for number, share in enumerate(shares)
-    ]
+    children = [python(code, store.folder, number, json.dumps(share), stdin=-1) for number, share in enumerate(shares)]
     for child in children:
         child.stdin.write("\n")
         child.stdin.flush()

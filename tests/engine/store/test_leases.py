@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+
 from vflow.engine.problems import Interrupted
 from vflow.engine.store import Record, Store, leases, owners
 
@@ -78,9 +79,8 @@ def test_waiting_can_be_interrupted(store):
     told = []
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
-    with store.lease("abc"), pytest.raises(Interrupted):
-        with Store(store.folder).lease("abc", told.append, stop.is_set):
-            pytest.fail("it is held")
+    with store.lease("abc"), pytest.raises(Interrupted), Store(store.folder).lease("abc", told.append, stop.is_set):
+        pytest.fail("it is held")
     assert told == [owners.myself().words]
 
 

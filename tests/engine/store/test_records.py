@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
 from vflow.engine.problems import Failure
 from vflow.engine.store import Damaged, Record, Store
 from vflow.engine.values import Blob

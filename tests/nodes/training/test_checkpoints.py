@@ -1,7 +1,5 @@
 """States on disk: whole or not there."""
 
-import os
-
 import pytest
 import torch
 
@@ -36,7 +34,7 @@ def test_what_is_torn_is_not_a_state(tmp_path):
         keep(tmp_path, step)
     (tmp_path / "step-00000002" / "state.json").write_text('{"step": 2')
     (tmp_path / "step-00000003" / "state.safetensors").write_bytes(b"short")
-    os.remove(tmp_path / "step-00000004" / "state.safetensors")
+    (tmp_path / "step-00000004" / "state.safetensors").unlink()
     (tmp_path / "step-00000005").mkdir()
     assert steps(tmp_path) == [1]
 

@@ -6,9 +6,10 @@ import pytest
 
 from vflow.engine.problems import Failure, Interrupted
 from vflow.engine.values import Items
+from vflow.nodes.models.adapters import LoRA
 from vflow.nodes.models.offload import GroupOffloading
 from vflow.nodes.training import checkpoints
-from vflow.nodes.values import EMPTY_ROW
+from vflow.nodes.values import EMPTY_ROW, Transformer
 
 
 def test_a_training_that_was_stopped_and_resumed_ends_with_the_same_bytes(bench):
@@ -19,7 +20,7 @@ def test_a_training_that_was_stopped_and_resumed_ends_with_the_same_bytes(bench)
     stopped_at = checkpoints.states(bench.context("stopped").work)
     resumed = bench.train("stopped", **settings).adapter
     assert [(state.step, state.kind) for state in stopped_at] == [(2, "stopped")]
-    assert [event.done for event in bench.said("progress")][0] == 3  # nothing was trained twice
+    assert bench.said("progress")[0].done == 3  # nothing was trained twice
     assert bench.bytes_of(resumed) == bench.bytes_of(straight)
 
 
@@ -196,3 +197,17 @@ def test_the_adapter_of_adamw_bf16_is_kept_in_bfloat16_with_its_alpha(bench):
     with safe_open(bench.context().blob_path(adapter.blob), "pt") as file:
         assert {str(file.get_tensor(name).dtype) for name in file.keys()} == {"torch.bfloat16"}  # noqa: SIM118
         assert "lora_alpha" in json.dumps(file.metadata())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw_bf16"])
+def test_a_bfloat16_transformer_trains_and_draws_with_every_option_that_places(bench, optimizer):
+    pattern = bench.lora.transformations[0].pattern
+    base = bench.recipe(Transformer, "bfloat16").having(LoRA(rank=2, alpha=2, dropout=0.1, pattern=pattern))
+    offloaded = base.having(GroupOffloading(device="cpu", force=True))
+    settings = {"precision": "bf16", "gradient_checkpointing": True, "optimizer": {"name": optimizer}, "steps": 3}
+    plain = bench.train(f"{optimizer} plain", transformer=base, **settings).adapter
+    watch = {"sampler": bench.sampler()}
+    placed = bench.train(f"{optimizer} placed", transformer=offloaded, watch=watch, sample_every=2, **settings).adapter
+    assert placed == plain
+    assert bench.said("published")[0].path == "samples/step-000002/square.mp4"
+    assert not [event for event in bench.said("log") if event.level == "warning"]
