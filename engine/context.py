@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -30,7 +31,10 @@ class Context(ABC):
     @property
     @abstractmethod
     def work(self) -> Path:
-        """A folder for what is not finished, kept between runs for the same key (training checkpoints). Exists."""
+        """A folder for what is not finished, kept between runs for the same key (training checkpoints). Exists.
+
+        A blob is kept as long as a JSON file in here names its digest.
+        """
 
     @abstractmethod
     def scratch(self) -> AbstractContextManager[Path]:
@@ -105,11 +109,37 @@ class Context(ABC):
     def label_of(self, identity: str) -> str:
         """Return the name for people, else the first 12 digits of the identity."""
 
+    # --- the world outside -----------------------------------------------------------------------------------------
+
+    def pin(self, what: str, identity: str) -> None:
+        """Say what this node used of the world outside the graph, and which it was; locks list it.
+
+        `what` begins with its kind: `hub owner/name@revision` (a commit), `file name` (a digest; never an absolute
+        path).
+        """
+
+    def pinned(self, what: str) -> str | None:
+        """Return the identity that the lock gives for this, where the run is held to a lock: use it, ask nobody."""
+        return None
+
+    def may_send(self, destination: str) -> None:
+        """Ask before anything is sent out of this machine; `destination` is an address, or `service:name`.
+
+        Raises:
+            Failure: the user did not allow it, by `--allow-send` or in the configuration.
+        """
+        from vflow.engine.effects import refusal
+
+        raise refusal(destination)
+
     # --- live models -----------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def load(self, recipe: Recipe) -> AbstractContextManager[Any]:
-        """Lend the recipe made live. On leaving, its transformations are undone; the base stays for the next node."""
+    def load(self, recipe: Recipe, *, keep: bool = True) -> AbstractContextManager[Any]:
+        """Lend the recipe made live. On leaving, its transformations are undone; the base stays for the next node.
+
+        Without `keep` the base is let go of at once (a VAE that draws a clip while a transformer trains).
+        """
 
     # --- what is said ----------------------------------------------------------------------------------------------
 
@@ -147,6 +177,15 @@ class Context(ABC):
     @abstractmethod
     def stopping(self) -> bool:
         """True once the user asked to stop: keep the state, then call `interrupted`."""
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds in which a step may still be finished; infinite while nobody is in haste.
+
+        Once it is less than the rest of a step takes, drop the step and keep the state of the one before: the machine
+        may be taken away.
+        """
+        return math.inf
 
     @abstractmethod
     def interrupted(self) -> None:

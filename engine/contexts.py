@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,14 @@ from vflow.engine.events import Bus
 from vflow.engine.folder import RunFolder
 from vflow.engine.lending import Lender
 from vflow.engine.problems import Interrupted
+from vflow.engine.stopping import Stop
 from vflow.engine.store import Store
 from vflow.engine.values import Blob, Recipe
 
 if TYPE_CHECKING:
+    from vflow.engine.carried import Embed
     from vflow.engine.steps import Step
+    from vflow.engine.why import Why
 
 
 @dataclass
@@ -31,9 +34,22 @@ class World:
     folder: RunFolder | None = None
     offline: bool = False
     refresh: bool = False
-    stopping: bool = False
+    stop: Stop = field(default_factory=Stop)
     places: dict[str, Path] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    pins: dict[str, str] = field(default_factory=dict)  #: what a lock holds this run to
+    allowed: tuple[str, ...] = ()  #: where the user allowed to send
+    why: Why | None = None
+    embed: Embed | None = None  #: what exported files carry; None: as the user's configuration says
+
+    @property
+    def stopping(self) -> bool:
+        """True once the run is to stop."""
+        return self.stop.asked
+
+    @stopping.setter
+    def stopping(self, asked: bool) -> None:
+        self.stop.asked = asked
 
     def context_for(self, step: Step) -> NodeContext:
         """Return the context for one step."""
@@ -67,12 +83,15 @@ class NodeContext(Context):
         return store.put_bytes(source, suffix) if isinstance(source, bytes) else store.put_file(source, suffix)
 
     def blob_path(self, blob: Blob) -> Path:
-        return self._world.store.blob_path(blob)
+        # what heavy work is made from is hashed at its first use; planning has to be quick, and makes nothing
+        return self._world.store.blob_path(blob, verify=not self._step.node.light)
 
     def digest_of(self, path: Path) -> str:
+        self._step.read.append(path)
         return self._world.store.digest_of(path)
 
     def digests_of(self, paths: Sequence[Path]) -> Mapping[Path, str]:
+        self._step.read.extend(paths)
         return self._world.store.digests_of(paths)
 
     def remember(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
@@ -88,10 +107,23 @@ class NodeContext(Context):
         self._world.store.record_fact(kind, key, data)
 
     def locate(self, identity: str, path: Path) -> None:
+        self._step.located[identity] = path
         self._world.places[identity] = path
 
     def path_of(self, identity: str) -> Path:
         return self._world.places[identity]
+
+    def pin(self, what: str, identity: str) -> None:
+        self._step.pins[what] = identity
+
+    def pinned(self, what: str) -> str | None:
+        return self._world.pins.get(what)
+
+    def may_send(self, destination: str) -> None:
+        from vflow.engine.effects import allowed_by, is_allowed
+
+        if not is_allowed(destination, allowed_by(self._world)):
+            super().may_send(destination)
 
     def label(self, identity: str, text: str) -> None:
         self._world.labels[identity] = text
@@ -100,10 +132,12 @@ class NodeContext(Context):
         return self._world.labels.get(identity, identity[:12])
 
     @contextmanager
-    def load(self, recipe: Recipe) -> Iterator[Any]:
+    def load(self, recipe: Recipe, *, keep: bool = True) -> Iterator[Any]:
         if self._world.lender is None:
             raise RuntimeError(f"{self._step.name} is a light node: it loads nothing")
-        with self._world.lender.lend(recipe, self) as live:
+        with ExitStack() as lent:
+            with self._world.stop.at_once():  # loading may take minutes, and nothing is lost by leaving it
+                live = lent.enter_context(self._world.lender.lend(recipe, self, keep))
             yield live
 
     def progress(self, done: int, total: int, unit: str = "step", **figures: float) -> None:
@@ -138,6 +172,10 @@ class NodeContext(Context):
     @property
     def stopping(self) -> bool:
         return self._world.stopping
+
+    @property
+    def seconds_left(self) -> float:
+        return self._world.stop.seconds_left
 
     def interrupted(self) -> None:
         raise Interrupted("interrupted; what was finished is kept")

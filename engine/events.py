@@ -6,6 +6,7 @@ terminal UI, trackers and webhooks read events; nothing else talks to them.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Union
@@ -25,12 +26,16 @@ class Event(BaseModel):
 
 
 class RunStarted(Event):
-    """A process began to work on a run (again, when it goes on after a stop)."""
+    """A process began to work on a run (again, when it goes on after a stop).
+
+    `process` tells whether it still lives: host, boot, number space, number and start of the process, joined by `~`.
+    """
 
     kind: Literal["run_started"] = "run_started"
     graph: str
     profiles: tuple[str, ...] = ()
     pid: int
+    process: str = ""
     vflow: str
 
 
@@ -53,11 +58,15 @@ class NodePlanned(Event):
 
 
 class NodeStarted(Event):
-    """A node started to compute; `missing` of `total` items are not in the store (1 of 1 for a whole node)."""
+    """A node started to compute; `missing` of `total` items are not in the store (1 of 1 for a whole node).
+
+    `reason` says why, where it could not be told when the run began.
+    """
 
     kind: Literal["node_started"] = "node_started"
     missing: int = 1
     total: int = 1
+    reason: str = ""
 
 
 class NodeFinished(Event):
@@ -163,16 +172,18 @@ _ADAPTER: TypeAdapter[Any] | None = None
 
 
 class Bus:
-    """Hands every event to every listener, in the order in which they were added."""
+    """Hands every event to every listener, in the order in which they were added, one event at a time."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self._lock = threading.RLock()
 
     def listen(self, listener: Listener) -> None:
-        """Add a listener; it is called in the thread that emits."""
+        """Add a listener; it is called in the thread that emits, of which there may be several."""
         self._listeners.append(listener)
 
     def emit(self, event: Event) -> None:
         """Hand an event to all listeners."""
-        for listener in self._listeners:
-            listener(event)
+        with self._lock:
+            for listener in self._listeners:
+                listener(event)

@@ -6,9 +6,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vflow.engine.pieces import Piece, Place, scalar
+
+if TYPE_CHECKING:
+    from vflow.engine.parameters import Parameter
 
 #: The graph format that this vflow writes and reads.
 FORMAT = 1
@@ -39,8 +42,8 @@ class Graph:
     """A graph with its profiles chosen and its parameters put in.
 
     `params` are the parameters in force and `profiles` the profiles that the file offers, both as plain data and for
-    show only: two graphs are equal when what they run is equal. `unfilled` names the settings that wait for a
-    parameter which does not exist.
+    show only, as are `parameters`, what each of them is: two graphs are equal when what they run is equal. `unfilled`
+    names the settings that wait for a parameter which does not exist, or has no value.
     """
 
     name: str = ""
@@ -49,6 +52,7 @@ class Graph:
     outputs: dict[str, str] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict, compare=False)
     profiles: dict[str, Any] = field(default_factory=dict, compare=False)
+    parameters: dict[str, Parameter] = field(default_factory=dict, compare=False, repr=False)
     format: int = FORMAT
     tree: Piece = field(default_factory=lambda: Piece({}), compare=False, repr=False)
     unfilled: set[str] = field(default_factory=set, compare=False, repr=False)

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vflow.engine import watching
 from vflow.engine.folder import EVENTS, SUMMARY
 from vflow.engine.problems import GraphError, suggest
 
 
 @dataclass
 class PastRun:
-    """One run's folder. `status` is `unfinished` while there is no summary (it goes on, or its process died)."""
+    """One run's folder.
+
+    `status` is `done`, `failed` or `interrupted` as the summary says. While there is none: `running` or `died`, as the
+    process is seen to live or to be gone; `unfinished` where that cannot be seen (it ran on another machine).
+    `started` is in seconds since the epoch, `process` names the process that worked on it last.
+    """
 
     path: Path
     graph: str = ""
     status: str = "unfinished"
     seconds: float | None = None
+    started: float = 0.0
+    process: str = ""
     failure: str = ""
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -76,15 +86,26 @@ def find_run(name: str) -> PastRun:
     raise GraphError(f"no run at {name!r}", suggest(name, known, "`vflow runs` lists them"))
 
 
+def _last_start(path: Path) -> dict[str, Any]:
+    """Return the event by which a process last began to work on the run."""
+    for line in watching.Tail(path / EVENTS, watching.last_start(path / EVENTS)).lines():
+        with suppress(ValueError):
+            event: dict[str, Any] = json.loads(line)
+            if event.get("kind") == "run_started":
+                return event
+    return {}
+
+
 def read_run(path: Path) -> PastRun:
     """Read what a run's folder says of it."""
     run = PastRun(path)
-    first = next((event for event in run.events() if event.get("kind") == "run_started"), {})
-    run.graph = first.get("graph", "")
+    start = _last_start(path)
+    run.graph, run.started, run.process = start.get("graph", ""), start.get("time", 0.0), start.get("process", "")
     try:
         summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        run.status = watching.standing(run.process)
         return run
     run.status, run.seconds = summary["status"], summary["seconds"]
-    run.failure, run.nodes = summary.get("failure", ""), summary["nodes"]
+    run.failure, run.nodes, run.keys = summary.get("failure", ""), summary["nodes"], summary.get("keys", {})
     return run

@@ -25,8 +25,10 @@ class Lender:
         return frozenset(self._open)
 
     @contextmanager
-    def lend(self, recipe: Recipe, context: Context) -> Iterator[Any]:
+    def lend(self, recipe: Recipe, context: Context, keep: bool = True) -> Iterator[Any]:
         """Make a recipe live and lend it; undo its transformations on return, or drop the base where that fails.
+
+        Without `keep` the base is dropped on return in any case.
 
         Raises:
             RuntimeError: the base is lent already (a node would change it under another's hands).
@@ -49,7 +51,7 @@ class Lender:
         finally:
             self._lent.discard(name)
             del live, base
-            if not clean:  # a failure on the way leaves the base in an unknown state
+            if not (clean and keep):  # a failure on the way leaves the base in an unknown state
                 self._close(name)
 
     def keep_only(self, bases: frozenset[str] | set[str]) -> None:

@@ -20,6 +20,7 @@ from vflow.engine.check import check
 from vflow.engine.document import MAX_BYTES, parse
 from vflow.engine.graph import FORMAT, Graph
 from vflow.engine.links import Bound, Link
+from vflow.engine.parameters import with_long_forms
 from vflow.engine.pieces import Findings, Piece, Place, show
 from vflow.engine.problems import Problem
 from vflow.engine.resolve import merge, resolve
@@ -27,7 +28,7 @@ from vflow.engine.resolve import merge, resolve
 if TYPE_CHECKING:
     from vflow.engine.node import Node
 
-__all__ = ["Bound", "Link", "Loaded", "load", "shipped_graphs"]
+__all__ = ["Bound", "Link", "Loaded", "load", "no_collection", "shipped_graphs"]
 
 
 @dataclass
@@ -83,7 +84,7 @@ def load(
     loaded = Loaded()
     path = _find(path_or_name, findings)
     if path is not None:
-        with _no_collection():
+        with no_collection():
             loaded.source_text, root = _read(path, str(path), findings, ())
             if root is not None:
                 loaded.graph = resolve(root, path.stem, profiles, sets, findings)
@@ -96,7 +97,7 @@ def load(
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
     """Pause the collector of cycles: for a large graph it would take longer than the reading."""
     enabled = gc.isenabled()
     gc.disable()
@@ -162,6 +163,7 @@ def _read(path: Path, shown: str, findings: Findings, above: tuple[Path, ...]) -
         return text, None
     if not _is_ours(root, findings):
         return text, None
+    root = with_long_forms(root, findings)
     if "extends" not in root.data:
         return text, root
     below = _below(path, shown, root.data["extends"], findings, (*above, path))

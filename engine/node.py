@@ -63,6 +63,14 @@ def added(default: Any, *, first: Any, **field: Any) -> Any:
     return _setting("plain", default, field, first=first)
 
 
+def private(default: Any = ..., *, when: Literal["always", "path"] = "always", **field: Any) -> Any:
+    """Declare a setting that is the user's own, and stays out of what exported files carry unless asked for.
+
+    `always`: texts such as prompts. `path`: where it names something on this machine, and not an address or a hub's.
+    """
+    return _setting("plain", default, field, private=when)
+
+
 class Outputs(BaseModel):
     """Several named output ports: a subclass declares one field per port (`T`, `Items[T]`)."""
 
@@ -132,6 +140,10 @@ class Node(BaseModel):
     def also(self, items: Items[Any]) -> Items[Any]:
         """Return items to compute besides those that arrive at a per-item node (the empty caption)."""
         return Items()
+
+    def sends(self) -> Sequence[str]:
+        """Return where this node would send something with its settings: addresses, or `service:name`."""
+        return ()
 
     def open_ended(self) -> bool:
         """Tell whether the way does not depend on how far it goes, so that a longer run may go on from a shorter."""

@@ -13,20 +13,24 @@ The plan is grown, not computed at once, since a node's key needs the identities
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vflow.engine import keys, schedule
+from vflow.engine import environment, keys, schedule
 from vflow.engine.problems import GraphError, Problem, errors
 from vflow.engine.steps import Step, as_output, identity_of_output, sources_of
-from vflow.engine.values import Item, Items, identity_of, output_from_json
+from vflow.engine.values import Item, Items, blobs_of, identity_of, output_from_json
 
 if TYPE_CHECKING:
     from vflow.engine.context import Context
     from vflow.engine.load import Loaded
-    from vflow.engine.store import Store
+    from vflow.engine.store import Record, Store
+    from vflow.engine.thawing import Frozen
 
 ContextFor = Callable[["Step"], "Context"]
+
+_SETTLED = ("computed", "failed", "disabled")  # nothing that happens later changes these
 
 
 class Plan:
@@ -39,27 +43,40 @@ class Plan:
         context_for: ContextFor,
         until: Sequence[str] = (),
         force: Iterable[str] = (),
+        *,
+        fresh_env: bool = False,
     ) -> None:
-        self.loaded, self.store, self._context_for, self._force = loaded, store, context_for, frozenset(force)
+        self._fresh_env = fresh_env
+        self.loaded, self.store, self._context_for, self.forced = loaded, store, context_for, frozenset(force)
         order = schedule.topological_order({name: sources_of(bound) for name, bound in loaded.bound.items()})
         self.steps = {name: Step(name, loaded.bound[name], index) for index, name in enumerate(order)}
         for step in self.steps.values():
             step.state = "disabled" if step.bound.disabled else "undecided"
         self.problems: list[Problem] = []
-        self.readers: dict[str, list[str]] = {name: [] for name in order}
-        self._blocked: dict[str, int] = {}
+        self.ready = schedule.Ready()
+        self._readers: dict[str, list[str]] = {name: [] for name in order}  # whom an output decides
+        self._users: dict[str, list[str]] = {name: [] for name in order}  # who needs an output, observers too
+        self._blocked: dict[str, int] = {}  # how many outputs are not known that decide a node
+        self._lacking: dict[str, int] = {}  # how many outputs are not there yet that a node needs
         self._frontier: list[Step] = []
+        self._decided: list[Step] = []
+        self._taken = 0
         self.targets = list(until) or self._targets()
+        self._unwanted = [*self.targets]  # what is to be wanted (again) once all is decided that can be
         relevant = self._ancestors(self.targets)
         for step in self.steps.values():
             if step.name not in relevant:
                 continue
-            for source in dict.fromkeys(self._deciding(step)):
-                self.readers[source].append(step.name)
-            self._blocked[step.name] = len(dict.fromkeys(self._deciding(step)))
+            deciding, sources = dict.fromkeys(self._deciding(step)), sources_of(step.bound)
+            for source in deciding:
+                self._readers[source].append(step.name)
+            for source in sources:
+                self._users[source].append(step.name)
+            self._blocked[step.name], self._lacking[step.name] = len(deciding), len(sources)
             if not self._blocked[step.name]:
                 self._frontier.append(step)
         self._preflighted: set[str] = set()
+        self.frozen: Frozen | None = None  #: outputs that came with a pack
 
     # --- growing ---------------------------------------------------------------------------------------------------
 
@@ -69,8 +86,8 @@ class Plan:
             wave, self._frontier = sorted(self._frontier, key=lambda step: step.index), []
             heavy = [step for step in wave if not self._run_light(step)]
             self._look_up(heavy)
-        for target in self.targets:
-            self._want(self.steps[target])
+        while self._unwanted:
+            self._want(self.steps[self._unwanted.pop()])
 
     def preflight(self) -> None:
         """Ask every wanted heavy node that is not kept what is wrong; problems are added to `problems`."""
@@ -81,14 +98,23 @@ class Plan:
         """Ask one node what is wrong, once with all its inputs; inputs that are not known yet are None."""
         if step.name in self._preflighted:
             return
+        if self.frozen is not None and (sealed := list(self.frozen.problems(inputs))):
+            self._report(step, lambda: sealed)
+            return
         if all(value is not None for value in inputs.values()):
             self._preflighted.add(step.name)
         given = {**dict.fromkeys(step.node.ports), **inputs}
         self._report(step, lambda: list(step.node.preflight(self._context_for(step), **given)))
 
-    def ready(self) -> list[Step]:
-        """Return the wanted steps that can run now, in topological order."""
-        return [step for step in self.steps.values() if self._is_ready(step)]
+    def decided(self) -> list[Step]:
+        """Return the steps that were found in the store, or failed, since this was last asked."""
+        decided, self._decided = self._decided, []
+        return decided
+
+    def take_problems(self) -> list[Problem]:
+        """Return the problems that were found since this was last asked."""
+        new, self._taken = self.problems[self._taken :], len(self.problems)
+        return new
 
     def pending(self) -> list[Step]:
         """Return the wanted steps that run, or may run."""
@@ -102,12 +128,32 @@ class Plan:
         """Take the output of a step that has run, and advance."""
         was = identity_of_output(step.output) if step.known else None
         step.output, step.state = output, "computed"
+        self._be_there(step)
         if not step.known:
             step.known = True
             self._announce(step)
         elif was != identity_of_output(output):
             self._decide_again(step)
         self.advance()
+
+    def lose(self, digests: Set[str]) -> list[Step]:
+        """Take back every output that needs one of these blobs, which were found damaged; return whose they were.
+
+        Those steps run again. A light one, which put its blob into the store itself, has done so when this returns.
+        """
+        steps = [step for step in self.steps.values() if step.there]
+        holders = [step for step in steps if any(blob.digest in digests for blob in blobs_of(step.output))]
+        makers = [step for step in holders if not step.node.light]
+        for step in makers:
+            step.records = {key: record for key, record in step.records.items() if digests.isdisjoint(record.sizes)}
+            step.state, step.reason = "run", "result missing from the store"
+            self._be_gone(step)
+        for step in makers:
+            step.wanted = False
+            self._want(step)
+        for step in () if makers else holders:
+            self._report(step, partial(step.node.run, self._context_for(step), **self.inputs_of(step)))
+        return makers or holders
 
     def inputs_of(self, step: Step) -> dict[str, Any]:
         """Return what stands at a step's ports, observed ones included; None where it is not known yet."""
@@ -133,11 +179,19 @@ class Plan:
         if not step.node.light:
             return False
         inputs = {**step.inputs, **{port: self._gather(step, port) for port in self._ports(step, observed=True)}}
+        if self.frozen is not None and self.frozen.serve(self, step):
+            step.state = "light"
+            self._announce(step)
+            self._settle(step)
+            return True
         self.preflight_one(step, inputs)
         done = self._report(step, lambda: step.node.run(self._context_for(step), **inputs))
         if step.state != "failed":
             step.state, step.output, step.known = "light", as_output(step.node, done), True
             self._announce(step)
+            self._settle(step)
+        else:
+            self._decided.append(step)
         return True
 
     def _look_up(self, steps: list[Step]) -> None:
@@ -148,9 +202,16 @@ class Plan:
         found = self.store.lookup(wanted, check_blobs=False) if wanted else {}
         for step in steps:
             mine = step.item_keys.values() if step.node.per_item else [step.key]
-            if step.name not in self._force:
-                step.records = {key: found[key] for key in mine if key in found}
+            if step.name not in self.forced:
+                step.records = self.usable(step, {key: found[key] for key in mine if key in found})
             self._decide(step)
+
+    def usable(self, step: Step, found: dict[str, Record]) -> dict[str, Record]:
+        """Return those records of a step that may be used: all, unless the user asked for this environment's only."""
+        if not self._fresh_env:
+            return found
+        step.stale = next(iter(environment.foreign(step, found.values())), "")
+        return environment.same_environment(step, found)
 
     def _form_keys(self, step: Step) -> None:
         node = step.node
@@ -164,7 +225,7 @@ class Plan:
         step.work_key = step.key = self.key_of(step, node.key_settings(), inputs)
         for value in items:
             if value.identity not in step.item_keys:
-                step.item_keys[value.identity] = keys.digest([step.key, value.identity])
+                step.item_keys[value.identity] = keys.digest_pair(step.key, value.identity)
 
     def _all_items(self, step: Step) -> Items[Any]:
         items = step.inputs[step.node.per_item] or Items()
@@ -175,13 +236,18 @@ class Plan:
 
     def _decide(self, step: Step) -> None:
         """Say whether the store has the step's output, and why not."""
-        if step.missing:
+        if step.missing and self.frozen is not None and self.frozen.serve(self, step):
+            step.state, step.records = "reused", {}
+            self._decided.append(step)
+            self._announce(step)
+        elif step.missing:
             step.state = "run"
-            step.reason = "forced" if step.name in self._force else "not computed yet"
+            step.reason = "forced" if step.name in self.forced else "not computed yet"
             if step.node.per_item and step.missing < step.total:
                 step.reason = f"{step.missing} of {step.total} items not computed yet"
         else:
             step.state = "reused"
+            self._decided.append(step)
             self.adopt(step)
         if step.wanted:
             step.wanted = False
@@ -203,19 +269,33 @@ class Plan:
         """Add the observed outputs, read from what the store holds, to a recorded output."""
         if not any(port.observed for port in step.node.outputs.values()):
             return output
-        return {**output, **step.node.read_observed(self._context_for(step), output)}
+        observed = {**step.node.read_observed(self._context_for(step), output)}
+        return {**output, **observed, **(self.frozen.observed(step) if self.frozen is not None else {})}
 
     def _decide_again(self, step: Step) -> None:
         """A result that was lost came out otherwise (another machine): what was decided from the old one is void."""
-        for name in self.readers[step.name]:
-            reader = self.steps[name]
-            if reader.state not in ("computed", "failed"):
-                reader.known, reader.records, reader.item_keys, reader.state = False, {}, {}, "undecided"
-                self._frontier.append(reader)
-                self._decide_again(reader)
+        readers = [self.steps[name] for name in self._readers[step.name]]
+        readers = [reader for reader in readers if reader.state not in _SETTLED]
+        for reader in readers:
+            self._make_void(reader)
+        self._frontier += [reader for reader in readers if not self._blocked[reader.name]]
+
+    def _make_void(self, step: Step) -> None:
+        """Forget what was decided of a step; who reads it waits until it is known again."""
+        was_known = step.known
+        step.known, step.records, step.item_keys, step.state = False, {}, {}, "undecided"
+        self.ready.drop(step.name)
+        self._be_gone(step)
+        if step.wanted:
+            step.wanted = False
+            self._unwanted.append(step.name)
+        for name in self._readers[step.name] if was_known else ():
+            if self.steps[name].state not in _SETTLED:
+                self._blocked[name] += 1
+                self._make_void(self.steps[name])
 
     def _announce(self, step: Step) -> None:
-        for name in self.readers[step.name]:
+        for name in self._readers[step.name]:
             self._blocked[name] -= 1
             if self._blocked[name] == 0:
                 self._frontier.append(self.steps[name])
@@ -231,12 +311,16 @@ class Plan:
             step.wanted = True
             if step.state == "reused" and self._blobs_lost(step):
                 step.state = "run"
+            if step.state == "reused":
+                self._be_there(step)
+                continue
+            self._settle(step)
             if step.state in ("run", "light", "undecided"):
                 stack += [self.steps[name] for name in sources_of(step.bound)]
 
     def _blobs_lost(self, step: Step) -> bool:
         """Tell whether blobs of a kept result are gone; forget the records of those that are."""
-        lost = [key for key, record in step.records.items() if not self.store.has_blobs(record)]
+        lost = self.store.lacking(step.records)
         for key in lost:
             del step.records[key]
         if lost:
@@ -245,16 +329,45 @@ class Plan:
             )
         return bool(lost)
 
-    def _is_ready(self, step: Step) -> bool:
-        if not (step.wanted and step.state == "run"):
-            return False
-        return all(self._is_there(self.steps[name]) for name in sources_of(step.bound))
-
-    def _is_there(self, step: Step) -> bool:
-        """Tell whether a step's output, with all that stands behind a light one, can be used now."""
+    def _settle(self, step: Step) -> None:
+        """See whether a step has all that it needs: then a wanted one is ready, and a light one is there."""
+        if self._lacking[step.name]:
+            return
         if step.state == "light":
-            return all(self._is_there(self.steps[name]) for name in sources_of(step.bound))
-        return step.state in ("reused", "computed")
+            self._be_there(step)
+        elif step.state == "run" and step.wanted:
+            step.bases = schedule.bases_of(step.inputs)
+            self.ready.add(step.name, step.index, step.bases)
+
+    def _be_there(self, first: Step) -> None:
+        """Note that a step's output, with all that stands behind a light one, can be used now."""
+        stack = [first]
+        while stack:
+            step = stack.pop()
+            if step.there:
+                continue
+            step.there = True
+            for name in self._users[step.name]:
+                self._lacking[name] -= 1
+                user = self.steps[name]
+                if user.state == "light" and not self._lacking[name]:
+                    stack.append(user)
+                else:
+                    self._settle(user)
+
+    def _be_gone(self, first: Step) -> None:
+        """Note that a step's output, with all that stands behind it, cannot be used any more."""
+        stack = [first]
+        while stack:
+            step = stack.pop()
+            if not step.there:
+                continue
+            step.there = False
+            for name in self._users[step.name]:
+                self._lacking[name] += 1
+                self.ready.drop(name)
+                if self.steps[name].state == "light":
+                    stack.append(self.steps[name])
 
     # --- links -----------------------------------------------------------------------------------------------------
 

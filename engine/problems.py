@@ -30,7 +30,8 @@ class Problem:
         """Read as `file:line:column: where: what is wrong; what to do`."""
         place = ":".join([self.file, *(str(n) for n in (self.line, self.column) if n)]) if self.file else ""
         sentence = f"{self.message}; {self.remedy}" if self.remedy else self.message
-        return ": ".join(part for part in (place, self.where, sentence) if part)
+        # names in it may be somebody else's
+        return ": ".join(printable(part.replace("\n", " ")) for part in (place, self.where, sentence) if part)
 
     def at(self, where: str, file: str = "", line: int = 0, column: int = 0) -> Problem:
         """Return the same problem with its place filled in."""
@@ -52,15 +53,32 @@ class GraphError(VflowError):
 
 
 class Failure(VflowError):
-    """A node could not do its work, for a reason that can be told: what happened, and what to do about it."""
+    """A node could not do its work, for a reason that can be told: what happened, and what to do about it.
 
-    def __init__(self, message: str, remedy: str = "") -> None:
-        self.message, self.remedy = message, remedy
+    `final`: nothing else of the run can succeed either (the disk is full), so that independent nodes stop too.
+    """
+
+    def __init__(self, message: str, remedy: str = "", *, final: bool = False) -> None:
+        self.message, self.remedy, self.final = message, remedy, final
         super().__init__(f"{message}; {remedy}" if remedy else message)
+
+
+class Transient(Failure):
+    """A failure that may pass by itself (a network that does not answer): what raised it is tried again."""
 
 
 class Interrupted(VflowError):
     """The user (or the system) asked the run to stop; what was finished is kept."""
+
+
+def printable(said: object, longest: int = 0) -> str:
+    """Return somebody else's text as one line that no terminal takes for a command; cut to `longest`, if given."""
+    text = str(said)
+    if longest and len(text) > longest:
+        return f"{printable(text[:longest])}..."
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def errors(problems: Iterable[Problem]) -> list[Problem]:

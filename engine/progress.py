@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import defaultdict, deque
+from contextlib import suppress
 from typing import Any, Protocol
 
 from vflow.engine import events
 from vflow.engine.cli.text import duration, say
 
 _PLAIN_EVERY = 5.0  # seconds between two plain lines of one node
+_WINDOW = 30.0  # seconds over which the pace is taken
 
 
 class Display(Protocol):
@@ -32,6 +35,25 @@ def progress_for(*, quiet: bool) -> Display:
     return Lines()
 
 
+class Pace:
+    """How fast a node is, over the last half minute: what came before (loading, a resumed start) does not count."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def see(self, done: int, now: float) -> None:
+        """Take how far the node was at a time in seconds: of the event, which may be read long after it happened."""
+        self._seen.append((now, done))
+        while len(self._seen) > 2 and now - self._seen[0][0] > _WINDOW:
+            self._seen.popleft()
+
+    @property
+    def rate(self) -> float:
+        """Units a second; 0 while it is not known."""
+        (first, start), (last, done) = self._seen[0], self._seen[-1]
+        return (done - start) / (last - first) if last > first else 0.0
+
+
 class Silent:
     """Shows warnings and errors only."""
 
@@ -48,15 +70,15 @@ class Lines:
     """One line when a node starts, every few seconds while it works, and when it ends."""
 
     def __init__(self) -> None:
-        self._started: dict[str, float] = {}
+        self._pace: dict[str, Pace] = defaultdict(Pace)
         self._said: dict[str, float] = {}
 
     def listen(self, event: events.Event) -> None:
         """Take an event."""
         if isinstance(event, events.NodeStarted):
-            self._started[event.node] = self._said[event.node] = time.monotonic()
+            self._said[event.node] = time.monotonic()
             some = f"{event.missing} of {event.total}" if event.total > 1 else "computing"
-            say(f"{event.node}: {some}")
+            say(f"{event.node}: {some}" + (f" ({event.reason})" if event.reason else ""))
         elif isinstance(event, events.Progress):
             self._progress(event)
         else:
@@ -66,11 +88,12 @@ class Lines:
         """Nothing to leave."""
 
     def _progress(self, event: events.Progress) -> None:
-        now = time.monotonic()
+        pace, now = self._pace[event.node], time.monotonic()
+        pace.see(event.done, event.time)
         if now - self._said.get(event.node, 0.0) < _PLAIN_EVERY and event.done < event.total:
             return
         self._said[event.node] = now
-        say(f"{event.node}: {_progress_words(event, now - self._started.get(event.node, now))}")
+        say(f"{event.node}: {_progress_words(event, pace.rate)}")
 
     def _other(self, event: events.Event) -> None:
         if words := _words(event):
@@ -82,25 +105,29 @@ class Bars:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         self._console = Console(stderr=True, highlight=False)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}  {task.fields[rate]}"),
-            TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
             console=self._console,
             transient=True,
         )
         self._tasks: dict[str, Any] = {}
-        self._started: dict[str, float] = {}
+        self._pace: dict[str, Pace] = defaultdict(Pace)
 
     def listen(self, event: events.Event) -> None:
-        """Take an event."""
+        """Take an event; a terminal that vanishes takes nothing else with it."""
+        with suppress(OSError):
+            self._show(event)
+
+    def _show(self, event: events.Event) -> None:
         if isinstance(event, events.NodeStarted):
+            if event.reason:
+                self._console.print(f"{event.node}: {event.reason}", markup=False)
             self._start(event.node, event.missing)
         elif isinstance(event, events.Progress):
             self._update(event)
@@ -116,36 +143,33 @@ class Bars:
 
     def _start(self, node: str, total: int) -> None:
         self._progress.start()
-        self._started[node] = time.monotonic()
         if node not in self._tasks:
-            self._tasks[node] = self._progress.add_task(node, total=total, unit="", rate="", figures="")
+            self._tasks[node] = self._progress.add_task(node, total=total, figures="")
 
     def _update(self, event: events.Progress) -> None:
         if event.node not in self._tasks:
             self._start(event.node, event.total)
-        seconds = time.monotonic() - self._started[event.node]
+        pace = self._pace[event.node]
+        pace.see(event.done, event.time)
         self._progress.update(
             self._tasks[event.node],
             completed=event.done,
             total=event.total,
-            unit=event.unit + "s",
-            rate=_rate(event, seconds),
-            figures=_figures(event),
+            figures=_pace_words(event, pace.rate),
         )
 
 
-def _progress_words(event: events.Progress, seconds: float) -> str:
-    parts = [f"{event.done}/{event.total} {event.unit}s", _rate(event, seconds), _figures(event)]
-    if 0 < event.done < event.total:
-        parts.append(f"{duration(seconds / event.done * (event.total - event.done))} left")
-    return ", ".join(part for part in parts if part)
+def _progress_words(event: events.Progress, rate: float) -> str:
+    return f"{event.done}/{event.total} {_pace_words(event, rate)}"
 
 
-def _rate(event: events.Progress, seconds: float) -> str:
-    if not event.done or seconds <= 0:
-        return ""
-    rate = event.done / seconds
-    return f"{rate:.1f} {event.unit}s/s" if rate >= 1 else f"{1 / rate:.1f} s/{event.unit}"
+def _pace_words(event: events.Progress, rate: float) -> str:
+    parts = [event.unit + "s"]
+    if rate:
+        parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s/{event.unit}")
+        if event.done < event.total:
+            parts.append(f"{duration((event.total - event.done) / rate)} left")
+    return ", ".join([*parts, *filter(None, [_figures(event)])])
 
 
 def _figures(event: events.Progress) -> str:
@@ -157,7 +181,8 @@ def _words(event: events.Event) -> str:
     if isinstance(event, events.NodeFinished):
         return _finished_words(event)
     if isinstance(event, events.Log):
-        return f"{event.node}: {event.message}" if event.level != "error" else ""
+        said = f"{event.node}: {event.message}" if event.node else event.message
+        return said if event.level != "error" else ""
     if isinstance(event, events.LeftOut):
         return f"{event.node}: left out {event.what}: {event.reason}"
     if isinstance(event, events.Published):

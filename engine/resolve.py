@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vflow.engine.document import parse
+from vflow.engine.filling import Filler, mentioned
 from vflow.engine.graph import NAME, Graph, NodeSpec, flow
-from vflow.engine.parameters import Filler, mentioned
+from vflow.engine.parameters import Parameter, check, declared, read_value, with_value
 from vflow.engine.pieces import Findings, Piece, Place, show
+from vflow.engine.problems import printable
 
 _TOP = ("vflow", "name", "about", "extends", "params", "profiles", "nodes", "outputs")
 _OF_PROFILE = ("about", "params", "nodes", "outputs")
@@ -45,28 +46,33 @@ def resolve(
     reader.refuse_unknown(root, _TOP, "")
     parts = {part: reader.mapping(root.get(part), part, root) for part in ("params", "profiles", "nodes", "outputs")}
     reader.check_profiles(parts)
+    parameters = reader.parameters(parts)
     for chosen in profiles:
         parts = reader.with_profile(parts, chosen)
-    parts["params"] = reader.with_sets(parts["params"], sets)
-    params = reader.params(parts["params"])
-    filler = Filler(params, findings)
+    parts["params"] = reader.with_sets(parts["params"], parameters, sets)
+    params = reader.values(parts["params"], parameters)
+    filler = Filler(params, findings, parameters)
     nodes: dict[str, Piece] = {}
     specs: dict[str, NodeSpec] = {}
     for node, piece in parts["nodes"].data.items():
         if piece.data is not None or not piece.overrides:
             specs[node], nodes[node] = reader.node(node, piece, filler)
-    if unused := params.keys() - filler.used:
+    if unused := parameters.keys() - filler.used:
         # a profile that is in force may replace the setting that takes a parameter
         written = mentioned(piece for part in ("nodes", "profiles") if (piece := root.get(part)))
-        reader.tell_unused({name: params[name] for name in params if name in unused - written})
+        unused -= written
+        reader.tell_unused({name: piece for name, piece in parts["params"].data.items() if name in unused})
+    reader.tell_wanted(parameters, parts["params"], filler.used)
     outputs = reader.outputs(parts["outputs"])
-    tree = root.with_data({**root.data, **parts, "nodes": parts["nodes"].with_data(nodes)})
+    parts |= {"params": parts["params"].with_data(params), "nodes": parts["nodes"].with_data(nodes)}
+    tree = root.with_data({**root.data, **parts})
     return Graph(
         name=reader.name(root.get("name"), name),
         about=reader.text(root.get("about"), "about"),
         nodes=specs,
         outputs=outputs,
-        params={name: piece.plain() for name, piece in params.items()},
+        params={name: parameter.value for name, parameter in parameters.items() if parameter.is_given},
+        parameters=parameters,
         profiles=parts["profiles"].plain(),
         tree=tree,
         unfilled=filler.unfilled,
@@ -129,6 +135,7 @@ class _Reader:
                 part: self.mapping(profile.get(part), f"{where}.{part}", profile)
                 for part in ("params", "nodes", "outputs")
             }
+            inside["params"] = self._values_only(inside["params"], f"{where}.params")
             profiles[name] = profile.with_data({**profile.data, **inside})
         typed = {
             node
@@ -141,6 +148,18 @@ class _Reader:
             for part, names in known.items():
                 piece.data[part] = self._known_only(piece.data[part], names, f"profiles.{name}.{part}")
         parts["profiles"] = parts["profiles"].with_data(profiles)
+
+    def _values_only(self, params: Piece, where: str) -> Piece:
+        """Return a profile's parameters: it gives them values; what they are is said once, by the graph."""
+        kept: dict[str, Piece] = {}
+        for name, given in params.data.items():
+            if more := [key for key in given.data if key != "default"]:
+                message = f"a profile changes a parameter's value, not its {show(more[0])}"
+                remedy = "write the value alone, or `{default: {...}}` for one that is a mapping"
+                self.tell(given.data[more[0]].place(key=True), f"{where}.{name}", message, remedy)
+            else:
+                kept[name] = given
+        return params.with_data(kept)
 
     def _known_only(self, overrides: Piece, known: set[str], where: str) -> Piece:
         kept: dict[str, Piece] = {}
@@ -162,42 +181,71 @@ class _Reader:
             return parts
         return {part: merge(piece, over) if (over := profile.get(part)) else piece for part, piece in parts.items()}
 
-    def with_sets(self, params: Piece, sets: Mapping[str, Any] | Sequence[str]) -> Piece:
-        """Return the parameters with those set by the call; a text of `name=value` is read as YAML."""
+    def parameters(self, parts: Mapping[str, Piece]) -> dict[str, Parameter]:
+        """Return what the graph declares as parameters; the values of all profiles are checked, chosen or not."""
+        found: dict[str, Parameter] = {}
+        for name, piece in parts["params"].data.items():
+            self.refuse_name(name, piece, f"params.{name}")
+            found[name] = declared(name, piece, self.findings)
+        for profile in parts["profiles"].data.values():
+            for name, piece in profile.data["params"].data.items():
+                if (value := piece.get("default")) is not None:
+                    check(found[name], value, self.findings)
+        return found
+
+    def with_sets(
+        self, params: Piece, parameters: Mapping[str, Parameter], sets: Mapping[str, Any] | Sequence[str]
+    ) -> Piece:
+        """Return the parameters with those set by the call, `name=value` as text or plain data."""
         data = dict(params.data)
         for entry in sets.items() if isinstance(sets, Mapping) else sets:
             name, equals, value = entry.partition("=") if isinstance(entry, str) else (entry[0], "=", entry[1])
-            written = f"--set {entry if isinstance(entry, str) else f'{name}={value!r}'}"[:100]
+            place = Place(f"--set {entry if isinstance(entry, str) else f'{name}={value!r}'}"[:100])
             if not equals:
-                self.tell(Place(written), "", "this sets nothing", "write --set name=value")
+                self.tell(place, "", "this sets nothing", "write --set name=value")
             elif name not in data:
                 remedy = self.findings.suggest(name, data) if data else "the graph has no parameters"
-                self.tell(Place(written), "", f"there is no parameter {show(name)}", remedy)
+                self.tell(place, "", f"there is no parameter {show(name)}", remedy)
             else:
                 try:
-                    text = value if isinstance(entry, str) else flow(value)
+                    plain = parameters[name] if isinstance(entry, str) else Parameter(name)
+                    read = read_value(plain, value if isinstance(entry, str) else flow(value), place, self.findings)
                 except TypeError as error:
-                    self.tell(Place(written), f"params.{name}", str(error), "set plain data")
+                    self.tell(place, f"params.{name}", str(error), "set plain data")
                     continue
-                document = parse(text)
-                for problem in document.problems:
-                    self.tell(Place(written), f"params.{name}", problem.message, problem.remedy)
-                if not document.problems:
-                    data[name] = _unplaced(document.root or Piece(None), written)
+                if read is not None:
+                    data[name] = with_value(data[name], read)
         return params.with_data(data)
 
-    def params(self, params: Piece) -> dict[str, Piece]:
-        """Return the parameters; none holds another, and `$${` in them means `${`."""
+    def values(self, params: Piece, parameters: Mapping[str, Parameter]) -> dict[str, Piece]:
+        """Return the values in force that can be put in; none holds another parameter, and `$${` means `${`."""
         found: dict[str, Piece] = {}
         none = Filler({}, Findings())
-        for name, piece in params.data.items():
-            self.refuse_name(name, piece, f"params.{name}")
-            found[name] = none.fill(piece, "", 2)
+        for name, parameter in parameters.items():
+            piece = params.data[name].get("default")
+            if piece is None:
+                continue
+            parameter.is_given, parameter.place = True, piece.place()
+            if check(parameter, piece, self.findings):
+                found[name] = none.fill(piece, "", 2)
+            else:
+                parameter.is_refused = True
+            parameter.value = found.get(name, piece).plain()
             if none.unfilled:
                 remedy = "parameters are put into settings only; write `$${` for a plain `${`"
                 self.tell(piece.place(), f"params.{name}", "a parameter cannot hold another", remedy)
                 none.unfilled.clear()
         return found
+
+    def tell_wanted(self, parameters: Mapping[str, Parameter], params: Piece, used: Mapping[str, list[str]]) -> None:
+        """Tell which parameters a setting takes and nobody gave; note which settings take each."""
+        for name, parameter in parameters.items():
+            parameter.used_by = used.get(name, [])
+            if parameter.used_by and not parameter.is_given and not parameter.is_refused:
+                about = f" ({printable(parameter.help, 200)})" if parameter.help else ""
+                remedy = f"give it with --set {name}=...{about}"
+                place = params.data[name].place(key=True)
+                self.tell(place, f"params.{name}", "this parameter has no value yet", remedy)
 
     def tell_unused(self, params: Mapping[str, Piece]) -> None:
         for name, piece in params.items():
@@ -278,13 +326,3 @@ class _Reader:
             self.refuse_name(name, piece, f"outputs.{name}")
             links[name] = self._link(piece, f"outputs.{name}") or ""
         return links
-
-
-def _unplaced(piece: Piece, file: str) -> Piece:
-    """Return a value that came with the call: it stands in no file."""
-    data = piece.data
-    if type(data) is dict:
-        data = {name: _unplaced(inside, file) for name, inside in data.items()}
-    elif type(data) is list:
-        data = [_unplaced(inside, file) for inside in data]
-    return Piece(data, file).with_data(data)

@@ -7,11 +7,14 @@ from typing import Any
 
 from vflow.engine.graph import FORMAT, NAME
 from vflow.engine.node import Node, Port
+from vflow.engine.parameters import TYPES
 
 _PARAMETER = {"type": "string", "pattern": r"^\$\{[^{}]+\}$", "description": "A parameter: ${name}."}
 _LINK = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_]+)?$"}
 _NAMES = {"pattern": f"^{NAME.pattern}$"}
 _OR_PARAMETER = {"$ref": "#/$defs/parameter"}
+#: What a parameter may be in the short form: anything but a mapping.
+_VALUE = {"type": ["string", "number", "boolean", "array", "null"]}
 #: Schemas inside a schema: one of them, a list of them, or a mapping of them.
 _ONE, _LIST, _NAMED = ("items", "additionalProperties"), ("anyOf", "oneOf", "allOf", "prefixItems"), ("properties",)
 
@@ -22,7 +25,7 @@ def graph_schema(types: Mapping[str, type[Node]]) -> dict[str, Any]:
     Of a node's settings each takes what its declaration says, or a parameter. In profiles, and in graphs that extend
     another, a node may be a part of one, or null.
     """
-    definitions: dict[str, Any] = {"parameter": _PARAMETER, "link": _LINK}
+    definitions: dict[str, Any] = {"parameter": _PARAMETER, "link": _LINK, "declaration": _declaration()}
     for name, cls in sorted(types.items()):
         definitions |= _of_type(name, cls)
     definitions["part"] = {
@@ -38,7 +41,7 @@ def graph_schema(types: Mapping[str, type[Node]]) -> dict[str, Any]:
     }
     definitions["profile"] = _object(
         "What a profile changes.",
-        {"about": {"type": "string"}, "params": _params(), "nodes": _nodes("part"), "outputs": _outputs()},
+        {"about": {"type": "string"}, "params": _values(), "nodes": _nodes("part"), "outputs": _outputs()},
     )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -66,7 +69,39 @@ def _top() -> dict[str, Any]:
 
 
 def _params() -> dict[str, Any]:
-    return {"type": "object", "propertyNames": _NAMES, "description": "Parameters: ${name} in settings, --set name=..."}
+    about = "Parameters: ${name} in settings, --set name=..."
+    return {
+        "type": "object",
+        "propertyNames": _NAMES,
+        "description": about,
+        "additionalProperties": {"anyOf": [_VALUE, {"$ref": "#/$defs/declaration"}]},
+    }
+
+
+def _values() -> dict[str, Any]:
+    """Return the schema of a profile's parameters: values, and in the long form no more than one."""
+    value = _object("The value, where it is a mapping.", {"default": {}})
+    return {
+        "type": "object",
+        "propertyNames": _NAMES,
+        "description": "Values of parameters.",
+        "additionalProperties": {"anyOf": [_VALUE, value]},
+    }
+
+
+def _declaration() -> dict[str, Any]:
+    number = {"type": ["number", "null"]}
+    return _object(
+        "What a parameter is.",
+        {
+            "default": {"description": "Its value; without one it has to be given with --set."},
+            "type": {"enum": [*TYPES, None], "description": "Else that of the default."},
+            "help": {"type": ["string", "null"], "description": "What it is for."},
+            "min": {**number, "description": "The least that it may be."},
+            "max": {**number, "description": "The most that it may be."},
+            "choices": {"type": ["array", "null"], "minItems": 1, "description": "What it may be."},
+        },
+    )
 
 
 def _nodes(kind: str) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vflow.engine.contexts import World
-from vflow.engine.load import Loaded, load
+from vflow.engine.load import Loaded, load, no_collection
 from vflow.engine.plan import Plan
 from vflow.engine.problems import GraphError, Problem, errors, suggest
+from vflow.engine.secrets import leak
 from vflow.engine.store import Store
+from vflow.engine.store.remote_address import chosen
+from vflow.engine.why import Why
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,14 @@ class Request:
     profiles: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     cache: Path | None = None
+    remote: str | None = None
     until: tuple[str, ...] = ()
     force: tuple[str, ...] = ()
     offline: bool = False
     refresh: bool = False
+    lock: Path | None = None
+    send: tuple[str, ...] = ()
+    fresh_env: bool = False
 
 
 @dataclass
@@ -46,6 +54,9 @@ def checked(request: Request) -> Loaded:
     loaded = load(request.graph, request.profiles, request.sets)
     if errors(loaded.problems):
         raise GraphError(loaded.problems)
+    if found := leak(" ".join((loaded.source_text, *request.sets)), home=False):
+        what = Problem(f"the graph holds {found}", "secrets belong into the environment", severity="warning")
+        loaded.problems.append(what.at("", request.graph))
     for flag, names in (("--until", request.until), ("--force", request.force)):
         if wrong := [name for name in names if name not in loaded.bound]:
             raise GraphError(
@@ -61,17 +72,44 @@ def planned(request: Request, world: World | None = None) -> Session:
         GraphError: with every problem found, of the file and of the preflight.
         Failure: the store cannot be used.
     """
+    with no_collection():
+        return _planned(request, world)
+
+
+def _planned(request: Request, world: World | None) -> Session:
     loaded = checked(request)
-    world = world or World(Store(request.cache))
-    world.offline, world.refresh = request.offline, request.refresh
-    plan = Plan(loaded, world.store, world.context_for, request.until, request.force)
-    plan.advance()
+    world = world or World(Store(request.cache, remote=request.remote))
+    world.offline, world.refresh, world.allowed = request.offline, request.refresh, request.send
+    plan = _advanced(loaded, world, request)
     if not errors(plan.problems):
         plan.preflight()
-    problems = [*loaded.problems, *plan.problems]
+    told = world.store.remote.take_notices() if world.store.remote is not None else []
+    problems = [*loaded.problems, *plan.problems, *(Problem(text, severity="warning") for text in told)]
     if errors(problems):
         raise GraphError(problems)
+    world.why = Why(plan, world)
+    world.why.explain_all()
     return Session(loaded, world, plan, problems)
+
+
+def _advanced(loaded: Loaded, world: World, request: Request) -> Plan:
+    """Return the plan with everything decided that can be, held to the lock where one is asked for."""
+    lock = None
+    if request.lock is not None:
+        from vflow.engine import lock as locks
+
+        lock = locks.read(request.lock)
+        world.pins = lock.pins
+    if not request.fresh_env and os.path.isfile(f"{request.graph}.frozen"):  # noqa: PTH113 - takes any text
+        from vflow.engine.thawing import grown
+
+        plan = grown(loaded, world, request)
+    else:
+        plan = Plan(loaded, world.store, world.context_for, request.until, request.force, fresh_env=request.fresh_env)
+        plan.advance()
+    if lock is not None:
+        plan.problems += locks.differences(lock, plan, request.profiles)
+    return plan
 
 
 def request_from(arguments: object) -> Request:
@@ -85,8 +123,21 @@ def request_from(arguments: object) -> Request:
         profiles=tuple(given("profile")),
         sets=tuple(given("set")),
         cache=getattr(arguments, "cache", None),
+        remote=chosen(getattr(arguments, "remote", None), getattr(arguments, "offline", False)),
         until=tuple(given("until")),
         force=tuple(given("force")),
         offline=getattr(arguments, "offline", False),
+        lock=_lock_of(arguments),
+        send=tuple(given("allow_send")),
         refresh=getattr(arguments, "refresh", False),
+        fresh_env=getattr(arguments, "fresh_env", False),
     )
+
+
+def _lock_of(arguments: object) -> Path | None:
+    chosen: Path | None = getattr(arguments, "lock", None)
+    if chosen is None and getattr(arguments, "locked", False):
+        from vflow.engine.lock import path_of
+
+        return path_of(arguments.graph)  # type: ignore[attr-defined]
+    return chosen

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from vflow.engine import keys
 from vflow.engine.values import Items, Value, identity_of
 
 if TYPE_CHECKING:
@@ -32,9 +34,16 @@ class Step:
     records: dict[str, Record] = field(default_factory=dict)  #: key -> record found in the store
     output: Any = None
     known: bool = False  #: the output's identity is known (it may still have to be computed, if its blobs are gone)
+    there: bool = False  #: the output can be used now
+    bases: frozenset[str] = frozenset()  #: the bases of the recipes at its ports, once it is ready
     reason: str = ""
+    why: list[str] = field(default_factory=list)  #: why it runs: a line, and what belongs below it (`why.explain`)
+    stale: str = ""  #: how the environment of kept results differs that are not to be used (`--fresh-env`)
     facts: dict[str, Any] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    pins: dict[str, str] = field(default_factory=dict)  #: what it used of the world outside -> which it was
+    read: list[Path] = field(default_factory=list)  #: the files that it looked at while planning
+    located: dict[str, Path] = field(default_factory=dict)  #: identity -> where its content lies
     said: list[tuple[str, str]] = field(default_factory=list)  #: (level, message) of what it logged while planning
 
     @property
@@ -59,6 +68,13 @@ class Step:
         if not self.node.per_item:
             return int(self.key not in self.records)
         return sum(key not in self.records for key in self.item_keys.values())
+
+    @property
+    def results_key(self) -> str:
+        """The key of the result; for a list, a digest that stands for the keys of all its items."""
+        if not self.bound.type.per_item:
+            return self.key
+        return keys.digest_bytes("".join((self.key, *self.item_keys.values())).encode())
 
     @property
     def saved_seconds(self) -> float:

@@ -24,10 +24,10 @@ class Count:
 
 @dataclass
 class Tally:
-    """The counts of a run's nodes. `broken` names the node that ended the run, and its last state."""
+    """The counts of a run's nodes. `broken` holds the nodes that failed or were interrupted, and their last state."""
 
     counts: dict[str, Count] = field(default_factory=dict)
-    broken: tuple[str, NodeState] | None = None
+    broken: dict[str, NodeState] = field(default_factory=dict)
 
     def of(self, step: Step) -> Count:
         """Return the count of a node."""
@@ -58,11 +58,13 @@ class Tally:
 
     def summary(self, steps: Iterable[Step], status: str, seconds: float, failure: str) -> dict[str, Any]:
         """Return what `summary.json` holds."""
+        steps = list(steps)
         found: dict[str, Any] = {
             "status": status,
             "seconds": round(seconds, 3),
             "saved_seconds": round(self.saved_seconds, 3),
             "nodes": {step.name: self._node(step) for step in steps},
+            "keys": {step.name: step.results_key for step in steps if step.key},
         }
         return {**found, "failure": failure} if failure else found
 
@@ -72,8 +74,8 @@ class Tally:
         return {"state": self._state(step), "items": items, "seconds": round(count.seconds, 3)}
 
     def _state(self, step: Step) -> str:
-        if self.broken and self.broken[0] == step.name:
-            return self.broken[1]
+        if step.name in self.broken:
+            return self.broken[step.name]
         if step.state in ("light", "reused", "computed", "failed"):
             return step.state
         return "skipped" if step.wanted else "not needed"

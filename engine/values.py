@@ -8,7 +8,7 @@ tensor; artifacts are results on disk and refer to blobs by digest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, overload
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,14 +16,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from vflow.engine import keys
 
 if TYPE_CHECKING:
+    from vflow.engine.carried import Carried
     from vflow.engine.context import Context
 
-_ELSEWHERE = "vflow.elsewhere"
+_ELSEWHERE, _WORDS = "vflow.elsewhere", "vflow.words"
 
 
-def elsewhere(default: Any = ..., **field: Any) -> Any:
-    """Declare a field of a value that says where it lives or how it was made: no part of its identity."""
-    return Field(default, json_schema_extra={_ELSEWHERE: True}, **field)
+def elsewhere(default: Any = ..., *, words: bool = False, **field: Any) -> Any:
+    """Declare a field of a value that says where it lives or how it was made: no part of its identity.
+
+    `words`: it holds the user's own words (a caption); where results are shared, it is left at its default.
+    """
+    return Field(default, json_schema_extra={_ELSEWHERE: True, _WORDS: words}, **field)
 
 
 class Value(BaseModel):
@@ -35,7 +39,9 @@ class Value(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        Value.kinds.setdefault(cls.__name__, cls)
+        known = Value.kinds.setdefault(cls.__name__, cls)
+        if cls.__module__.startswith("vflow.") and not known.__module__.startswith("vflow."):
+            Value.kinds[cls.__name__] = cls  # whichever was imported first, what ships keeps its name
 
     @cached_property
     def identity(self) -> str:
@@ -50,8 +56,12 @@ class Value(BaseModel):
 
     def identity_data(self) -> Any:
         """Return the plain data that the identity is made of; values inside stand for their own identities."""
+        return {name: _plain(getattr(self, name)) for name in _identity_fields(type(self))}
+
+    def described(self) -> dict[str, Any]:
+        """Return what tells two values of this type apart, by field, for people; values inside as they are."""
         fields = type(self).model_fields
-        return {name: _plain(getattr(self, name)) for name, field in fields.items() if not _is_elsewhere(field)}
+        return {name: getattr(self, name) for name, field in fields.items() if not _is_elsewhere(field)}
 
     def blobs(self) -> Iterator[Blob]:
         """Yield every blob that this value or a value inside it refers to."""
@@ -61,6 +71,10 @@ class Value(BaseModel):
     def plain_files(self) -> Iterator[tuple[str, Blob]]:
         """Yield (file name, blob) for the plain files that stand for this value in a run's outputs."""
         return iter(())
+
+    def card(self, carried: Carried) -> str:
+        """Return the text of the `README.md` beside the plain files, from the recipe that they carry; "" for none."""
+        return ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data from which `value_from_json` makes an equal value."""
@@ -91,6 +105,11 @@ class Recipe(Value):
     def base(self) -> str | None:
         """What must be loaded for this recipe, as a digest; None when nothing is ever loaded for it."""
         return None
+
+    @property
+    def computes_on(self) -> str:
+        """The kind of device that it computes on (`cpu`, `cuda`), for records; "" where that does not matter."""
+        return ""
 
     def files_needed(self) -> tuple[str, ...]:
         """Name what has to be fetched before this recipe can be loaded, in words, for plans and errors."""
@@ -176,9 +195,8 @@ class Items(Sequence[V_co]):
     def identity(self) -> str:
         """SHA-256 of the rows and of the identities of their values."""
         if not self._identity:
-            self._identity = keys.digest(
-                ["Items", [[row, value.identity] for row, value in zip(self.rows, self.values, strict=True)]]
-            )
+            pairs = [[row, value.identity] for row, value in zip(self.rows, self.values, strict=True)]
+            self._identity = keys.digest_texts(["Items", pairs])
         return self._identity
 
     def items(self) -> Iterator[tuple[str, V_co]]:
@@ -253,16 +271,46 @@ def blobs_of(output: Any) -> Iterator[Blob]:
     return _blobs(output)
 
 
+def without_words(data: Any) -> Any:
+    """Return the same, of equal identity, without the user's own words in it: a value, a list, named outputs."""
+    if isinstance(data, Value):
+        fields = type(data).model_fields.items()
+        changed = {name: field.get_default() for name, field in fields if _has_words(field)}
+        for name, _ in fields:
+            inside = getattr(data, name)
+            if name not in changed and (told := without_words(inside)) is not inside:
+                changed[name] = told
+        return data.model_copy(update=changed) if changed else data
+    if isinstance(data, Items):
+        return Items(Item(row, without_words(value)) for row, value in data.items())
+    if isinstance(data, Mapping):
+        return {name: without_words(value) for name, value in data.items()}
+    if isinstance(data, tuple) and any(isinstance(entry, (Value, tuple)) for entry in data):
+        return tuple(map(without_words, data))
+    return data
+
+
 def identity_of(value: Any) -> Any:
     """Return the identity of what stands at a port: a value, a list or None."""
     return None if value is None else cast("Value | Items[Any]", value).identity
+
+
+@cache
+def _identity_fields(cls: type[Value]) -> tuple[str, ...]:
+    return tuple(name for name, field in cls.model_fields.items() if not _is_elsewhere(field))
 
 
 def _is_elsewhere(field: Any) -> bool:
     return isinstance(field.json_schema_extra, dict) and _ELSEWHERE in field.json_schema_extra
 
 
+def _has_words(field: Any) -> bool:
+    return isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get(_WORDS))
+
+
 def _plain(data: Any) -> Any:
+    if type(data) in (str, int, float, bool):
+        return data
     if isinstance(data, (Value, Items)):
         return data.identity
     if isinstance(data, (list, tuple)):

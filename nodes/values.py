@@ -5,16 +5,18 @@ Sizes are in pixels, frames are counted, rates are frames per second. Digests an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import SerializeAsAny
+from pydantic import SerializeAsAny, field_validator
 
 from vflow.engine.values import Artifact, Blob, Items, Recipe, Value, elsewhere
 
 if TYPE_CHECKING:
+    from vflow.engine.carried import Carried
     from vflow.engine.context import Context
-    from vflow.nodes.families.base import Family
+    from vflow.nodes.families.base import Family, VideoRules
 
 Part = Literal["transformer", "vae", "text_encoder"]
 DType = Literal["float32", "bfloat16", "float16"]
@@ -39,8 +41,29 @@ class Source(Value):
     kind: Literal["hub", "folder", "tiny"] = elsewhere()
     repository: str = elsewhere("")
     commit: str = elsewhere("")
-    #: files of the part, relative to the model's folder, with size in bytes and SHA-256 ("" where it is not known yet)
+    #: files of the part, relative to the model's folder, with size in bytes and SHA-256 ("" where not known yet)
     files: tuple[tuple[str, int, str], ...] = elsewhere(())
+
+    @field_validator("content", "commit", "family")
+    @classmethod
+    def _check_word(cls, value: str) -> str:
+        # these become names of folders, and a recipe may come from a stranger
+        if not re.fullmatch(r"[\w-]*", value):
+            raise ValueError("must be letters and digits")
+        return value
+
+    @field_validator("files")
+    @classmethod
+    def _check_files(cls, value: tuple[tuple[str, int, str], ...]) -> tuple[tuple[str, int, str], ...]:
+        for name, _, _ in value:
+            if not name or name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/"):
+                raise ValueError("a file lies outside the model's folder")
+        return value
+
+    def described(self) -> dict[str, Any]:
+        """Return what people know it by, besides what is in the identity."""
+        names = {name: said for name, said in (("model", self.model), ("commit", self.commit[:12])) if said}
+        return names | super().described() | {"content": self.content[:12]}
 
 
 class Transformation(Value):
@@ -76,6 +99,17 @@ class Model(Recipe):
         done = sorted((t for t in self.transformations if not t.places), key=lambda t: t.stage)
         return [self.source.identity, self.dtype, [t.identity for t in done]]
 
+    def described(self) -> dict[str, Any]:
+        """Return the fields; of the transformations those that change what comes out."""
+        return {**super().described(), "transformations": tuple(t for t in self.transformations if not t.places)}
+
+    @property
+    def computes_on(self) -> str:
+        """`cuda` for any GPU, else `cpu`."""
+        from vflow.nodes.models.device import on_accelerator
+
+        return "cuda" if on_accelerator(self.device) else "cpu"
+
     def having(self, transformation: Transformation) -> Model:
         """Return this recipe with one more transformation."""
         return self.model_copy(update={"transformations": (*self.transformations, transformation)})
@@ -86,6 +120,11 @@ class Model(Recipe):
         from vflow.nodes.families import family
 
         return family(self.source.family)
+
+    @property
+    def rules(self) -> VideoRules:
+        """What the checkpoint demands of clips."""
+        return self.family.rules_of(self.source)
 
     @property
     def base(self) -> str:
@@ -185,9 +224,17 @@ class Window(Value):
 
 
 class Caption(Value):
-    """A caption or prompt; its identity is its final text."""
+    """A caption or prompt; its identity is its final text.
+
+    `negative`: it says what guidance steers away from, which some families encode in another way.
+    """
 
     text: str
+    negative: bool = False
+
+    def identity_data(self) -> Any:
+        """Return the text, and for what it is where it is no plain caption."""
+        return {"text": self.text} | ({"negative": True} if self.negative else {})
 
 
 class Latent(Artifact):
@@ -207,7 +254,7 @@ class Embedding(Artifact):
     """What the transformer needs of one caption: safetensors whose tensors are named by the family."""
 
     blob: Blob
-    caption: str = elsewhere("")
+    caption: str = elsewhere("", words=True)
 
 
 class Adapter(Artifact):
@@ -222,6 +269,12 @@ class Adapter(Artifact):
     def plain_files(self) -> Iterator[tuple[str, Blob]]:
         """Yield the file under the name that diffusers looks for."""
         yield "pytorch_lora_weights.safetensors", self.blob
+
+    def card(self, carried: Carried) -> str:
+        """Return the model card."""
+        from vflow.nodes.carrying import card
+
+        return card.text(self, carried)
 
 
 class Video(Value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -11,14 +12,23 @@ from collections.abc import Sequence
 COMMANDS = {
     "run": ("vflow.engine.cli.run", "check, plan, fetch and run a graph"),
     "plan": ("vflow.engine.cli.plan", "what would run, what is reused and why not, without running it"),
+    "sweep": ("vflow.engine.cli.sweep", "the runs of a grid of parameters over one store, and a table of results"),
     "check": ("vflow.engine.cli.check", "every problem that graph files show by themselves"),
     "fetch": ("vflow.engine.cli.fetch", "download (or build) the models that a graph needs"),
     "init": ("vflow.engine.cli.init", "copy a shipped graph to start from; without a name, list them"),
     "nodes": ("vflow.engine.cli.nodes", "reference of node types"),
     "schema": ("vflow.engine.cli.schema", "JSON Schema of graph files, for editors"),
     "runs": ("vflow.engine.cli.runs", "past runs"),
+    "open": ("vflow.engine.cli.open", "the recipe that a file carries: what it is, and its graph"),
+    "watch": ("vflow.engine.cli.watch", "follow a run, going on or finished"),
+    "stop": ("vflow.engine.cli.stop", "stop a run, keeping its state"),
     "show": ("vflow.engine.cli.show", "one run: its nodes, metrics and outputs"),
-    "cache": ("vflow.engine.cli.cache", "the store: ls, show, verify"),
+    "diff": ("vflow.engine.cli.diff", "what differs between two graphs or two runs, with their metrics"),
+    "lock": ("vflow.engine.cli.lock", "pin what a graph's names stand for: revisions, files, versions"),
+    "pack": ("vflow.engine.cli.pack", "share a graph with its lock and chosen results, in one file"),
+    "unpack": ("vflow.engine.cli.unpack", "open somebody's pack: the graph into a folder, results into the store"),
+    "cache": ("vflow.engine.cli.cache", "the store: ls, show, verify, pin, unpin, rm, gc, sync"),
+    "config": ("vflow.engine.cli.config", "your own settings: where the store lies, how large it may become, ..."),
 }
 
 DONE, FAILED, WRONG, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -33,9 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = next((word for word in words if not word.startswith("-")), "")
     commands = dict(COMMANDS)
     if name not in COMMANDS:
-        commands |= _third_party_commands()
-    parser = _parser(commands, name)
-    arguments = parser.parse_args(words)
+        commands |= {more: told for more, told in _third_party_commands().items() if more not in COMMANDS}
+    try:
+        parser = _parser(commands, name)
+    except Exception as error:
+        if name in COMMANDS:
+            raise
+        return _say_broken(name, commands[name][1], error)
+    arguments = parser.parse_args(words, argparse.Namespace(words=words))
     if not getattr(arguments, "command", None):
         parser.print_help()
         return DONE
@@ -57,21 +72,25 @@ def _parser(commands: dict[str, tuple[str, str]], name: str) -> argparse.Argumen
 
 def _call(module: str, arguments: argparse.Namespace) -> int:
     from vflow.engine.cli.text import say_error
-    from vflow.engine.problems import GraphError, VflowError
+    from vflow.engine.problems import GraphError, Interrupted, VflowError
 
+    # graphs and plans are many objects that stay: looking through them for cycles again and again takes long
+    gc.set_threshold(50_000, 20, 100)
     try:
         code: int = importlib.import_module(module).call(arguments)
     except GraphError as error:
         say_error(*error.problems)
         return WRONG
+    except Interrupted:
+        return INTERRUPTED
     except VflowError as error:
         say_error(str(error))
         return FAILED
     except BrokenPipeError:
         sys.stderr.close()
         return DONE
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return next(iter(error.args), INTERRUPTED)
     return code
 
 
@@ -82,6 +101,15 @@ def _third_party_commands() -> dict[str, tuple[str, str]]:
     return {
         point.name: (point.value, f"from {point.dist.name}") for point in entry_points("vflow.commands") if point.dist
     }
+
+
+def _say_broken(name: str, line: str, error: Exception) -> int:
+    from vflow.engine.cli.text import say_error
+    from vflow.engine.problems import Problem
+
+    message = f"the command {name!r} ({line}) cannot be loaded: {type(error).__name__}: {error}"
+    say_error(Problem(message, "update or remove this package"))
+    return FAILED
 
 
 class _Version(argparse.Action):

@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 
 from vflow.engine.cli import DONE
-from vflow.engine.cli.arguments import add_graph, add_network, add_store
+from vflow.engine.cli.arguments import add_graph, add_network, add_remote, add_store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_graph(parser)
     add_store(parser)
+    add_remote(parser)
     add_network(parser)
 
 
 def call(arguments: argparse.Namespace) -> int:
     """Fetch every recipe of the graph that this machine lacks."""
     from vflow.engine.cli.text import out, say_error, size
+    from vflow.engine.fetching import fetch
     from vflow.engine.lending import recipes_in
     from vflow.engine.session import planned, request_from
 
@@ -35,6 +37,6 @@ def call(arguments: argparse.Namespace) -> int:
                 out(f"{what}: here")
                 continue
             bytes_ = recipe.bytes_to_fetch(context)
-            recipe.fetch(context)
-            out(f"{what}: fetched{f' ({size(bytes_)})' if bytes_ else ''}")
+            fetched = fetch(recipe, context, session.world.store)
+            out(f"{what}: fetched{f' ({size(bytes_)})' if bytes_ and fetched else ''}")
     return DONE

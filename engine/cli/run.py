@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import signal
+import gc
+import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from vflow.engine.cli import DONE, FAILED, INTERRUPTED, TERMINATED
-from vflow.engine.cli.arguments import add_graph, add_network, add_reach, add_store
+from vflow.engine.cli import DONE, FAILED
+from vflow.engine.cli.arguments import (
+    add_graph,
+    add_help_params,
+    add_network,
+    add_reach,
+    add_remote,
+    add_store,
+    add_trust,
+)
+from vflow.engine.cli.stopper import Stopper
 
 if TYPE_CHECKING:
     from vflow.engine.contexts import World
@@ -23,67 +31,97 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_graph(parser)
+    add_help_params(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (else runs/<time>-<name>)")
     add_store(parser)
+    add_remote(parser)
     add_reach(parser)
     add_network(parser)
+    add_trust(parser)
+    about = "what exported files carry: nothing, their recipe without what is yours (the default), or all but secrets"
+    parser.add_argument("--embed", choices=("none", "recipe", "all"), help=about)
     parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
     parser.add_argument("--quiet", action="store_true", help="no progress, only problems and results")
+    detach = "run on in the background; `vflow watch` follows it, `vflow stop` stops it"
+    parser.add_argument("--detach", action="store_true", help=detach)
+    parser.add_argument("--detached", metavar="NAME", help=argparse.SUPPRESS)  # the process that --detach starts
 
 
 def call(arguments: argparse.Namespace) -> int:
     """Run a graph; results to standard output, progress to standard error."""
+    if arguments.help_params:
+        from vflow.engine.cli.params import help_params
+
+        return help_params(arguments)
+    if arguments.detached is None:
+        return _run(arguments)
+    from vflow.engine.detaching import run_detached
+
+    return run_detached(arguments, _run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from vflow.engine.cli.quota import watch_quota
     from vflow.engine.cli.text import say_error
+    from vflow.engine.contexts import World
+    from vflow.engine.effects import check_sending
     from vflow.engine.folder import RunFolder
+    from vflow.engine.problems import Failure, Problem
     from vflow.engine.run import Run
     from vflow.engine.session import planned, request_from
+    from vflow.engine.store import Store
+    from vflow.engine.watching import accounted_for
 
-    with Stopper() as stopper:
-        session = planned(request_from(arguments))
+    request = request_from(arguments)
+    store = Store(request.cache, remote=request.remote)
+    with Stopper() as stopper, store.held(_say_waiting, lambda: stopper.signal != 0) as use:
+        session = planned(request, World(store))
+        gc.freeze()  # the plan stays: it need not be looked through for cycles again and again
         say_error(*session.problems)
+        check_sending(session)
+        if arguments.detach and arguments.detached is None:
+            return _detach(arguments, session.loaded.graph.name)
         world = stopper.world = session.world
+        world.embed = arguments.embed
         world.stopping = stopper.signal != 0
         world.folder = RunFolder.create(arguments.out, session.loaded.graph.name)
-        progress = _listen(arguments, session)
-        _say_planned(session, arguments.profile or ())
+        use.describe(graph=session.loaded.graph.name, folder=str(world.folder.path.absolute()))
+        with accounted_for(world.folder):
+            progress = _listen(arguments, session)
+            _say_planned(session, arguments)
+            try:
+                outcome = Run(session.plan, world).execute()
+            finally:
+                progress.close()
         try:
-            outcome = Run(session.plan, world).execute()
-        finally:
-            progress.close()
-        world.folder.write_summary(outcome.summary)
-        world.folder.close()
+            world.folder.write_summary(outcome.summary)
+            world.folder.close()
+        except Failure as error:
+            outcome.status = "failed"
+            outcome.failures.append(Problem(error.message, error.remedy))
     _say_outcome(outcome, world, arguments)
+    if any(node["items"]["computed"] for node in outcome.summary["nodes"].values()):
+        watch_quota(store)
     if outcome.status == "interrupted":
-        return TERMINATED if stopper.signal == signal.SIGTERM else INTERRUPTED
+        return stopper.code
     return DONE if outcome.status == "done" else FAILED
 
 
-class Stopper:
-    """While entered: the first interrupt or SIGTERM asks the run to stop at the end of a step, the second stops it."""
+def _say_waiting(holder: str) -> None:
+    from vflow.engine.cli.text import say
 
-    def __init__(self) -> None:
-        self.world: World | None = None
-        self.signal = 0
-        self._before: dict[int, Any] = {}
+    say(f"the store is being collected ({holder}); waiting for the end")
 
-    def __enter__(self) -> Stopper:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._stop)
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+def _detach(arguments: argparse.Namespace, graph: str) -> int:
+    from vflow.engine.cli.text import out, say
+    from vflow.engine.detaching import start
 
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
-        from vflow.engine.cli.text import say
-
-        if self.signal or self.world is None:
-            self.signal = self.signal or number
-            raise KeyboardInterrupt
-        self.signal = number
-        self.world.stopping = True
-        say("stopping at the end of this step; once more stops now, and still loses nothing that was kept")
+    folder = start(arguments.words, graph, arguments.out)
+    out(str(folder))
+    name = folder.name if folder.parent == Path("runs") else str(folder)
+    say(f"runs on in the background: `vflow watch {name}` follows it, `vflow stop {name}` stops it")
+    return DONE
 
 
 def _listen(arguments: argparse.Namespace, session: Session) -> Any:
@@ -101,20 +139,21 @@ def _listen(arguments: argparse.Namespace, session: Session) -> Any:
 
 
 def _print_event(event: Event) -> None:
-    sys.stdout.write(event.model_dump_json() + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(event.model_dump_json() + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read along has gone: the run goes on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _say_planned(session: Session, profiles: Sequence[str]) -> None:
-    import os
-    from importlib.metadata import version
-
+def _say_planned(session: Session, arguments: argparse.Namespace) -> None:
     from vflow.engine import events
     from vflow.engine.cli.plan import reason_of
+    from vflow.engine.watching import announcement
 
     emit = session.world.emit
-    name = session.loaded.graph.name
-    emit(events.RunStarted(graph=name, profiles=tuple(profiles), pid=os.getpid(), vflow=version("vflow")))
+    if arguments.detached is None:  # else it was said before planning
+        emit(announcement(session.loaded.graph.name, arguments.profile or ()))
     for step in session.plan.steps.values():
         state: Any = "not needed" if step.state in ("run", "undecided") and not step.wanted else step.state
         kind, reason = step.bound.type.__name__, reason_of(session, step)
@@ -127,19 +166,16 @@ def _say_planned(session: Session, profiles: Sequence[str]) -> None:
 
 
 def _say_outcome(outcome: Outcome, world: World, arguments: argparse.Namespace) -> None:
-    from vflow.engine.cli.text import duration, out, say, say_error, table
+    from vflow.engine.cli.text import out, say, say_error, summed_up, table
+    from vflow.engine.registry import complaints
 
     assert world.folder is not None
     if not arguments.json:
         for line in table([(name, path) for name, paths in outcome.files.items() for path in paths]):
             out(line)
-    if outcome.failure is not None:
-        say_error(outcome.failure)
+    say_error(*outcome.failures, *complaints())
     if outcome.status == "interrupted":
         say("interrupted; run the same command again to go on from here", "yellow")
     elif not arguments.quiet:
-        reused = sum(node["items"]["reused"] for node in outcome.summary["nodes"].values())
-        computed = sum(node["items"]["computed"] for node in outcome.summary["nodes"].values())
-        saved = f", which saved {duration(outcome.saved_seconds)}" if outcome.saved_seconds else ""
-        text = f"{outcome.status} in {duration(outcome.seconds)}: {computed} results computed, {reused} reused{saved}"
+        text = summed_up(outcome.status, outcome.seconds, outcome.saved_seconds, outcome.summary["nodes"])
         say(f"{text}; {world.folder.path}", "green" if outcome.status == "done" else "red")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import IO
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import IO, Any
 
 from vflow.engine.problems import Problem
 
@@ -26,9 +27,10 @@ def out(text: str = "") -> None:
 
 
 def say(text: str, style: str = "") -> None:
-    """Write a line of messages to standard error."""
-    sys.stderr.write(paint(text, style, sys.stderr) + "\n")
-    sys.stderr.flush()
+    """Write a line of messages to standard error; when that is gone (a terminal that was closed), nowhere."""
+    with suppress(OSError):
+        sys.stderr.write(paint(text, style, sys.stderr) + "\n")
+        sys.stderr.flush()
 
 
 def say_error(*problems: Problem | str) -> None:
@@ -72,3 +74,10 @@ def duration(seconds: float) -> str:
 def count(number: int, noun: str) -> str:
     """Return `1 clip`, `2 clips`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def summed_up(status: str, seconds: float, saved: float, nodes: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return how a run ended in a line; `nodes` as in its summary."""
+    computed, reused = (sum(node["items"][how] for node in nodes.values()) for how in ("computed", "reused"))
+    more = f", which saved {duration(saved)}" if saved else ""
+    return f"{status} in {duration(seconds)}: {computed} results computed, {reused} reused{more}"

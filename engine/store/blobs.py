@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vflow.engine import keys
 from vflow.engine.problems import Failure
-from vflow.engine.store.files import Files, exists_with_size, names_in, sync_folder
+from vflow.engine.store.files import Files, exists_with_size, names_in, sync
 from vflow.engine.values import Blob
 
 
@@ -32,6 +32,8 @@ class Blobs:
         self._files = files
         self._folder = f"{files.root}/blobs"
         self._verified: set[str] = set()
+        #: told of each blob before it appears
+        self.before_placing: Callable[[str], object] = lambda _digest: None
 
     def path_of(self, digest: str) -> str:
         """Return where a blob lies, or would lie.
@@ -83,6 +85,10 @@ class Blobs:
             return self._copy_in(source, suffix)
         return blob
 
+    def take(self, temporary: str, digest: str) -> None:
+        """Move in a synced, read-only temporary file whose content was found to have this digest."""
+        self._place(temporary, digest)
+
     def digests(self) -> Iterator[str]:
         """Yield the digests of all blobs that are there, in order."""
         for shard in names_in(self._folder):
@@ -115,10 +121,11 @@ class Blobs:
         return blob
 
     def _place(self, temporary: str, digest: str) -> None:
+        self.before_placing(digest)
         # over what may be there: the old file could be damaged, and readers keep the one they have open
         target = self.path_of(digest)
         self._files.place(temporary, target)
-        sync_folder(os.path.dirname(target))
+        sync(os.path.dirname(target))
 
 
 def _is_shared(source: Path) -> bool:

@@ -24,7 +24,7 @@ from vflow.engine.store.files import Files
 
 _TIMEOUT = 10.0  # seconds to wait for another process's transaction
 _KEYS_PER_QUERY = 500
-_SELECT = "SELECT key, value FROM Cache WHERE raw = 1 AND mode = 1 AND key IN ({})"
+_SELECT = "SELECT key, value FROM Cache WHERE raw = 1 AND mode = 1 AND typeof(value) = 'text' AND key IN ({})"
 
 _NOT_ITS_FAULT = (
     sqlite3.SQLITE_BUSY,
@@ -81,7 +81,7 @@ class Index:
             return found
         for some in _batches(keys, _KEYS_PER_QUERY):
             rows = connection.execute(_SELECT.format(",".join("?" * len(some))), some)
-            found.update((key, text) for key, text in rows if type(key) is str and type(text) is str)
+            found.update(rows.fetchall())
         return found
 
     def _reader(self) -> sqlite3.Connection | None:

@@ -12,6 +12,7 @@ it is taken for dead, the key is computed twice, which is harmless.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
@@ -21,7 +22,7 @@ from secrets import token_hex
 
 from vflow.engine.problems import Interrupted
 from vflow.engine.store import owners
-from vflow.engine.store.files import make_folder, read_or_none, told_in_words
+from vflow.engine.store.files import make_folder, names_in, read_or_none, told_in_words
 from vflow.engine.store.owners import Owner
 
 #: Seconds between two beats of a holder.
@@ -33,16 +34,18 @@ STALL_ALIVE = 60.0
 #: Claims of ended processes that nobody waits for are removed after so many seconds.
 _LEFT_BEHIND = 3600.0
 
+_MOST_SPARES = 512
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 
 
 class Lease:
     """A claim that this process holds. `owned` turns False when somebody took this process for dead."""
 
-    def __init__(self, path: str, handle: int, is_highest: Callable[[], bool]) -> None:
-        self._path, self._handle, self._is_highest = path, handle, is_highest
+    def __init__(
+        self, path: str, handle: int, is_highest: Callable[[], bool], keep: Callable[[str, int], bool]
+    ) -> None:
+        self._path, self._handle, self._is_highest, self._keep = path, handle, is_highest, keep
         self._count, self._lock, self._open = 0, threading.Lock(), True
-        os.write(handle, b"".join((_counter(0), owners.myself().name.encode(), b"\n", token_hex(8).encode(), b"\n")))
 
     @property
     def owned(self) -> bool:
@@ -65,6 +68,8 @@ class Lease:
                 self._open = False
                 with suppress(OSError):
                     if self._is_mine():
+                        if self._keep(self._path, self._handle):
+                            return
                         os.unlink(self._path)
                 os.close(self._handle)
 
@@ -74,6 +79,13 @@ class Lease:
             return os.path.samestat(os.stat(self._path), os.fstat(self._handle))
         except OSError:
             return False
+
+
+def _fill(handle: int) -> None:
+    """Write a new claim's content: counter, owner, and a number that no other claim has."""
+    content = b"".join((_counter(0), owners.myself().name.encode(), b"\n", token_hex(8).encode(), b"\n"))
+    os.pwrite(handle, content, 0)
+    os.ftruncate(handle, len(content))
 
 
 def _counter(count: int) -> bytes:
@@ -87,6 +99,7 @@ class Leases:
     def __init__(self, folder: str, stall: float = STALL, stall_alive: float = STALL_ALIVE) -> None:
         self._folder, self._stall, self._stall_alive = folder, stall, stall_alive
         self._heart = _Heart()
+        self._spares = _Spares(folder + ".spare")
         self._swept = False
 
     @contextmanager
@@ -104,6 +117,18 @@ class Leases:
         finally:
             self._heart.remove(lease)
             lease.release()
+
+    def held(self) -> set[str]:
+        """Return the keys that somebody holds, or may hold: a process elsewhere that gave a sign of life lately."""
+        found = set()
+        for name in names_in(self._folder):
+            path = f"{self._folder}/{name}"
+            with suppress(OSError):
+                owner = _owner_in(read_or_none(path))
+                lately = time.time() - os.stat(path).st_mtime < _LEFT_BEHIND
+                if not owner.is_dead if owner and owner.is_here else lately:
+                    found.add(name.rpartition(".")[0])
+        return found
 
     def _wait(self, key: str, on_wait: Callable[[str], None], should_stop: Callable[[], bool]) -> Lease:
         holder, pause, told = _Watch(self._stall, self._stall_alive), _FIRST_PAUSE, ""
@@ -127,20 +152,16 @@ class Leases:
             self._sweep()
         path = self._path(key, number)
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+            handle = self._spares.place(path) or _create(path)
         except FileExistsError:
             return None
-        try:
-            lease = Lease(path, handle, lambda: self._highest(key) == number)
-        except OSError:
-            os.close(handle)
-            os.unlink(path)
-            raise
+        lease = Lease(path, handle, lambda: self._highest(key) == number, self._spares.keep)
+        numbers = self._numbers(key)
         # a listing that was out of date (network file systems keep them for a while) may have hidden a higher claim
-        if self._highest(key) != number:
+        if max(numbers, default=0) != number:
             lease.release()
             return None
-        for lower in self._numbers(key):
+        for lower in numbers:
             if lower < number:
                 with suppress(OSError):
                     os.unlink(self._path(key, lower))
@@ -170,7 +191,93 @@ class Leases:
                 owner = _owner_in(read_or_none(path))
                 if owner and owner.is_dead and time.time() - os.stat(path).st_mtime > _LEFT_BEHIND:
                     os.unlink(path)
+        self._spares.sweep()
         self._swept = True
+
+
+def _create(path: str) -> int:
+    """Create a claim's file; return its handle.
+
+    Raises:
+        FileExistsError: somebody else did.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        _fill(handle)
+    except OSError:
+        os.close(handle)
+        os.unlink(path)
+        raise
+    return handle
+
+
+class _Spares:
+    """Files of claims that were given up, for the next ones: making and removing thousands of files is slow.
+
+    A spare file is filled first and then linked to its place, which only one process can do, as with creating it.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder, self._files, self._lock, self._pid = folder, list[tuple[str, int]](), threading.Lock(), 0
+        self._usable = True
+
+    def place(self, path: str) -> int | None:
+        """Put a spare file at a claim's place and return its handle; None when there is none.
+
+        Raises:
+            FileExistsError: somebody else has the claim.
+        """
+        with self._lock:
+            if self._pid != os.getpid() or not self._files:
+                return None
+            spare, handle = self._files.pop()
+        try:
+            _fill(handle)
+            os.link(spare, path)
+        except FileExistsError:
+            with self._lock:
+                self._files.append((spare, handle))
+            raise
+        except OSError:  # a file system without links, or a full one
+            self._usable = False
+            self._drop(spare, handle)
+            return None
+        os.unlink(spare)
+        return handle
+
+    def keep(self, path: str, handle: int) -> bool:
+        """Take a claim's file away and keep it; False when it should be removed instead."""
+        with self._lock:
+            if self._pid != os.getpid():  # the first, or forked: what the parent keeps is not ours
+                self._pid, self._files = os.getpid(), []
+                atexit.register(self._clear)
+            if not self._usable or len(self._files) >= _MOST_SPARES:
+                return False
+            make_folder(self._folder)
+            spare = f"{self._folder}/{token_hex(8)}"
+            os.rename(path, spare)
+            self._files.append((spare, handle))
+            return True
+
+    def sweep(self) -> None:
+        """Remove the old spare files of killed processes; one that is in use after all is merely made anew."""
+        for name in names_in(self._folder):
+            with suppress(OSError):
+                if time.time() - os.stat(f"{self._folder}/{name}").st_mtime > _LEFT_BEHIND:
+                    os.unlink(f"{self._folder}/{name}")
+
+    def _clear(self) -> None:
+        if self._pid == os.getpid():
+            for spare, handle in self._files:
+                self._drop(spare, handle)
+            self._files = []
+            with suppress(OSError):
+                os.rmdir(self._folder)
+
+    def _drop(self, spare: str, handle: int) -> None:
+        with suppress(OSError):
+            os.unlink(spare)
+        os.close(handle)
 
 
 class _Watch:

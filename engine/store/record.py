@@ -25,6 +25,12 @@ def _details(text: str) -> Mapping[str, Any]:
     return MappingProxyType(json.loads(text))
 
 
+def _apart(blobs: Iterable[Any]) -> tuple[str, str]:
+    """Return digests with sizes, and suffixes, of [digest, size, suffix] each."""
+    blobs = list(blobs)
+    return " ".join(f"{digest} {int(size)}" for digest, size, _ in blobs), _text([suffix for _, _, suffix in blobs])
+
+
 def _checksum(key: str, lines: str) -> str:
     # not against malice: whoever can write the index can write the records
     return f"{zlib.crc32(lines.encode(), zlib.crc32(key.encode())):08x}"
@@ -46,11 +52,12 @@ class Record:
     anew at each access. `seconds` is what it cost, `created` the time of day in seconds since 1970.
     """
 
-    __slots__ = ("_blobs", "_details", "_output", "created", "key", "seconds")
+    __slots__ = ("_details", "_output", "_sizes", "_suffixes", "created", "key", "seconds")
     key: str
     seconds: float
     created: float
-    _blobs: list[Any]  # [digest, size, suffix] of each
+    _sizes: str  # "digest size digest size ..."
+    _suffixes: str  # JSON
     _output: str
     _details: str
 
@@ -82,6 +89,7 @@ class Record:
         inputs: Mapping[str, Any] | None = None,
         graph: str = "",
         node: str = "",
+        work: str = "",
     ) -> None:
         details = {
             "node_type": node_type,
@@ -92,17 +100,20 @@ class Record:
             "facts": dict(facts or {}),
             "graph": graph,
             "node": node,
+            "work": work,
         }
         # what only explains must not cost a result that took hours: an object in the facts is kept as its text
         parts = (_text(output), _text(details, default=str))
-        self._fill(key, seconds, created, [[b.digest, b.size, b.suffix] for b in blobs], *parts)
+        self._fill(key, seconds, created, *_apart([[b.digest, b.size, b.suffix] for b in blobs]), *parts)
 
-    def _fill(self, key: str, seconds: float, created: float, blobs: list[Any], output: str, details: str) -> None:
+    def _fill(self, key: str, seconds: float, created: float, *texts: str) -> None:
         put = object.__setattr__
         put(self, "key", key)
-        put(self, "seconds", seconds)
-        put(self, "created", created)
-        put(self, "_blobs", blobs)
+        put(self, "seconds", float(seconds))
+        put(self, "created", float(created))
+        sizes, suffixes, output, details = texts
+        put(self, "_sizes", sizes)
+        put(self, "_suffixes", suffixes)
         put(self, "_output", output)
         put(self, "_details", details)
 
@@ -114,12 +125,22 @@ class Record:
     @property
     def blobs(self) -> tuple[Blob, ...]:
         """The blobs that the output refers to."""
-        return tuple(Blob(digest=digest, size=size, suffix=suffix) for digest, size, suffix in self._blobs)
+        return tuple(Blob(digest=digest, size=size, suffix=suffix) for digest, size, suffix in self._together())
 
     @property
     def sizes(self) -> dict[str, int]:
         """Digest to size in bytes of the blobs."""
-        return {digest: size for digest, size, _ in self._blobs}
+        words = self._sizes.split()
+        return dict(zip(words[::2], map(int, words[1::2]), strict=True))
+
+    def _together(self) -> list[list[Any]]:
+        words = self._sizes.split()
+        return [list(b) for b in zip(words[::2], map(int, words[1::2]), json.loads(self._suffixes), strict=True)]
+
+    @property
+    def work(self) -> str:
+        """Name of the work folder with the state from which a longer run goes on; "" where none was told."""
+        return str(self.details.get("work", ""))
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -129,29 +150,30 @@ class Record:
     # --- as a row of the index, and as a file -----------------------------------------------------------------------
 
     def to_row(self) -> str:
-        """Return four lines: a checksum, what every lookup needs, the output, the details."""
-        lines = "\n".join((_text([self.seconds, self.created, self._blobs]), self._output, self._details))
+        """Return a checksum and the fields, one a line.
+
+        What every lookup of a hundred thousand rows needs is not JSON: parsing it would take longer than reading it.
+        """
+        head = f"{self.seconds!r}\n{self.created!r}\n{self._sizes}\n{self._suffixes}"
+        lines = f"{head}\n{self._output}\n{self._details}"
         return f"{_checksum(self.key, lines)}\n{lines}"
 
     @classmethod
-    def from_row(cls, key: str, row: str, shared: dict[str, str]) -> Record:
-        """Make the record that `to_row` wrote. Equal details become one text, kept in `shared`.
-
-        Raises:
-            ValueError: the row is something else, or that of another key.
-        """
-        checksum, _, lines = row.partition("\n")
-        if checksum != _checksum(key, lines):
-            raise ValueError(f"the row of {key} is damaged")
-        head, output, details = lines.split("\n")
-        seconds, created, blobs = json.loads(head)
-        record = cls.__new__(cls)
-        record._fill(key, seconds, created, blobs, output, shared.setdefault(details, details))
-        return record
+    def from_rows(cls, rows: Mapping[str, str]) -> dict[str, Record]:
+        """Make the records that `to_row` wrote, by key; rows that are damaged or another key's are left out."""
+        details: dict[str, str] = {}  # equal ones become one text
+        records: dict[str, Record] = {}
+        for key, row in rows.items():
+            checksum, *fields = row.split("\n")
+            if len(fields) == 6 and checksum == _checksum(key, row[len(checksum) + 1 :]):
+                records[key] = record = cls.__new__(cls)
+                fields[5] = details.setdefault(fields[5], fields[5])
+                record._fill(key, float(fields[0]), float(fields[1]), *fields[2:])
+        return records
 
     def to_file(self) -> bytes:
         """Return JSON that carries its own SHA-256, so that a torn or altered file is noticed."""
-        head = {"key": self.key, "seconds": self.seconds, "created": self.created, "blobs": self._blobs}
+        head = {"key": self.key, "seconds": self.seconds, "created": self.created, "blobs": self._together()}
         body = f'{_text(head)[:-1]},"output":{self._output},"details":{self._details}}}'.encode()
         return _framed(body)
 
@@ -169,9 +191,8 @@ class Record:
         if read["key"] != key:
             raise ValueError(f"the record {key} is that of {read['key']}")
         record = cls.__new__(cls)
-        record._fill(
-            key, read["seconds"], read["created"], read["blobs"], _text(read["output"]), _text(read["details"])
-        )
+        parts = (_text(read["output"]), _text(read["details"]))
+        record._fill(key, read["seconds"], read["created"], *_apart(read["blobs"]), *parts)
         return record
 
     # --- as a value -------------------------------------------------------------------------------------------------

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from vflow.engine.store.blobs import Blobs, Damaged
-from vflow.engine.store.files import Files, names_in, read_or_none, sync_folder
+from vflow.engine.store.files import Files, names_in, read_or_none, sync_all
 from vflow.engine.store.index import Index
 from vflow.engine.store.record import Record
 from vflow.engine.values import Blob
@@ -33,26 +34,28 @@ class Records:
         """Return where the record of a key lies, or would lie."""
         return f"{self._folder}/{key[:2]}/{key}.json"
 
-    def publish(self, records: Sequence[Record]) -> None:
+    def publish(self, records: Sequence[Record], complete: bool = True) -> None:
         """Make records durable, then known. Their folders are synced once for all.
+
+        Unless `complete`, their blobs may be elsewhere.
 
         Raises:
             Damaged: a blob that a record names is not in the store.
             ValueError: a key could not be a file's name.
         """
         for record in records:
-            self._check(record)
+            self._check(record, complete)
         written: list[tuple[str, str]] = []
         try:
             for record in records:
-                written.append((self._files.write(record.to_file()), self.path_of(record.key)))
+                written.append((self._files.write(record.to_file(), synced=False), self.path_of(record.key)))
+            sync_all([temporary for temporary, _ in written], self._files.root)
             for temporary, target in written:
                 self._files.place(temporary, target)
         finally:
             for temporary, _ in written:
                 self._files.discard(temporary)
-        for folder in {os.path.dirname(target) for _, target in written}:
-            sync_folder(folder)
+        sync_all({os.path.dirname(target) for _, target in written}, self._files.root)
         self._index.put_many({_ROW + record.key: record.to_row() for record in records})
 
     def lookup(self, keys: Iterable[str], check_blobs: bool) -> dict[str, Record]:
@@ -74,6 +77,15 @@ class Records:
             return Record.from_file(key, data) if data is not None else None
         except (ValueError, KeyError, TypeError):
             return None  # computed again, and then written over
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Forget records: their files, durably, then their rows."""
+        for key in keys:
+            with suppress(FileNotFoundError):
+                os.unlink(self.path_of(key))
+        folders = {os.path.dirname(self.path_of(key)) for key in keys}
+        sync_all([folder for folder in folders if os.path.isdir(folder)], self._files.root)
+        self._index.forget([_ROW + key for key in keys])
 
     def has_blobs(self, record: Record) -> bool:
         """Tell whether all blobs of a record are there, by their sizes."""
@@ -97,19 +109,11 @@ class Records:
 
     def _from_index(self, keys: Sequence[str]) -> dict[str, Record]:
         rows = self._index.get_many([_ROW + key for key in keys])
-        found: dict[str, Record] = {}
-        shared: dict[str, str] = {}
-        for name, row in rows.items():
-            key = name[len(_ROW) :]
-            try:
-                found[key] = Record.from_row(key, row, shared)
-            except (ValueError, TypeError):
-                continue
-        return found
+        return Record.from_rows({name[len(_ROW) :]: row for name, row in rows.items()})
 
-    def _check(self, record: Record) -> None:
+    def _check(self, record: Record, complete: bool) -> None:
         if not _KEY.fullmatch(record.key):
             raise ValueError(f"not a key: {record.key!r}")
         for digest, size in record.sizes.items():
-            if not self._blobs.has(digest, size):
+            if complete and not self._blobs.has(digest, size):
                 raise Damaged(Blob(digest=digest, size=size), "is missing")

@@ -6,6 +6,8 @@ records/ab/...  what is known of one finished node or item: key -> output; writt
 work/KEY/       what is not finished (training checkpoints)
 models/         fetched and built models
 leases/         who computes what just now
+runs/           what runs in progress hold, and what the last runs used
+pins/           what the user keeps whatever happens
 index/          a diskcache over the records, with facts and file hashes: may be deleted at any time
 tmp/            what is being written
 damaged/        what was found damaged
@@ -15,22 +17,27 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vflow.engine.problems import Failure
 from vflow.engine.store import leases, survey
-from vflow.engine.store.blobs import Blobs
-from vflow.engine.store.files import Files, make_folder, read_or_none, sync_folder, told_in_words
+from vflow.engine.store.blobs import Blobs, Damaged
+from vflow.engine.store.files import Files, make_folder, read_or_none, sync, told_in_words
 from vflow.engine.store.index import Index
 from vflow.engine.store.leases import Lease, Leases
 from vflow.engine.store.memory import Memory
 from vflow.engine.store.record import Record
 from vflow.engine.store.records import Records
+from vflow.engine.store.uses import Use, Uses, blob_name, record_name, work_name
 from vflow.engine.values import Blob
+
+if TYPE_CHECKING:
+    from vflow.engine.store.collect import Keeper
+    from vflow.engine.store.remote import Remote
 
 #: The format of a store's folder that this version reads and writes.
 FORMAT = 1
@@ -39,13 +46,23 @@ _PAGE = 1000
 
 
 def default_folder() -> Path:
-    """Return `$VFLOW_HOME`, else `~/.cache/vflow`."""
-    return Path(os.environ.get("VFLOW_HOME") or "~/.cache/vflow").expanduser()
+    """Return `$VFLOW_HOME`, else what the user's settings say (`cache`), else `~/.cache/vflow`.
+
+    Raises:
+        GraphError, Failure: the settings have mistakes, or cannot be read.
+    """
+    home = os.environ.get("VFLOW_HOME")
+    if not home:
+        from vflow.engine import config
+
+        home = config.load().cache
+    return Path(home or "~/.cache/vflow").expanduser()
 
 
 class Store:
     """The user's store. Making the object touches nothing; folders appear when something is written.
 
+    `remote` is the address of a second tier behind it, see `remote.py`.
     `index` is for a store on a network file system: the index is to lie on a local disk. `stall` and `stall_alive` are
     seconds without a sign of life after which the holder of a lease counts as dead.
 
@@ -57,6 +74,7 @@ class Store:
         self,
         folder: Path | None = None,
         *,
+        remote: str | None = None,
         index: Path | None = None,
         stall: float = leases.STALL,
         stall_alive: float = leases.STALL_ALIVE,
@@ -69,7 +87,11 @@ class Store:
         self._records = Records(self._files, self._blobs, self._index)
         self._memory = Memory(self._index)
         self._leases = Leases(f"{self._root}/leases", stall, stall_alive)
+        self._uses = Uses(self._root, self._leases)
+        self._use: Use | None = None
+        self._blobs.before_placing = self._hold_blob
         self._checked = self._marked = False
+        self.remote = self._second_tier(remote) if remote else None
 
     # --- blobs ------------------------------------------------------------------------------------------------------
 
@@ -93,15 +115,42 @@ class Store:
             Damaged: it is missing or differs from what was written.
         """
         self._check()
+        self.bring([blob])
         return self._blobs.checked_path(blob, verify)
 
+    def damaged(self, blobs: Iterable[Blob]) -> set[str]:
+        """Hash these blobs, each once per process; return the digests of those that are missing or differ."""
+        found = set()
+        for blob in blobs:
+            try:
+                self.blob_path(blob, verify=True)
+            except Damaged:
+                found.add(blob.digest)
+        return found
+
+    def bring(self, blobs: Iterable[Blob], should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Fetch what the remote has of those blobs that are not here, several at once.
+
+        Raises:
+            Interrupted: `should_stop` said so.
+        """
+        if self.remote is not None:
+            with told_in_words(self._root):
+                self.remote.bring(blobs, should_stop)
+
     def has_blob(self, blob: Blob) -> bool:
-        """Tell whether the blob is there with its size."""
-        return self._blobs.has(blob.digest, blob.size)
+        """Tell whether the blob is here, or in the remote, with its size."""
+        here = self._blobs.has(blob.digest, blob.size)
+        return here or (self.remote is not None and blob.digest in self.remote.has([blob]))
 
     def has_blobs(self, record: Record) -> bool:
-        """Tell whether all blobs of a record are there with their sizes."""
-        return self._records.has_blobs(record)
+        """Tell whether all blobs of a record are here, or in the remote, with their sizes."""
+        return not self.lacking({record.key: record})
+
+    def lacking(self, records: Mapping[str, Record]) -> list[str]:
+        """Return the keys of those records whose blobs are neither here nor in the remote with their sizes."""
+        lost = {key: record for key, record in records.items() if not self._records.has_blobs(record)}
+        return self.remote.lacking(lost) if lost and self.remote is not None else list(lost)
 
     # --- records ----------------------------------------------------------------------------------------------------
 
@@ -116,16 +165,25 @@ class Store:
     def publish_many(self, records: Sequence[Record]) -> None:
         """Publish a group: every record is durable before any is known, and folders are synced once for all."""
         with self._writing():
+            if self._use is not None:
+                self._use.hold(record_name(record.key) for record in records)
+            if self.remote is not None:
+                self.remote.announce(records)
             self._records.publish(records)
+        if self.remote is not None:
+            self.remote.push(records)
 
     def lookup(self, keys: Iterable[str], check_blobs: bool = True) -> dict[str, Record]:
         """Return the records of those keys that have one, by one query.
 
         A record whose blobs are missing or of the wrong size counts as absent, unless `check_blobs` is False. A damaged
-        record counts as absent.
+        record counts as absent. What is not here is asked of the remote.
         """
         self._check()
-        return self._records.lookup(keys, check_blobs)
+        look = (self.remote or self._records).lookup
+        if self._use is None:
+            return look(keys, check_blobs)
+        return self._use.looked_up(list(keys), lambda wanted: look(wanted, check_blobs))
 
     def entries(self) -> Iterator[Record]:
         """Yield every record, in the order of their keys, whether or not its blobs are there."""
@@ -152,7 +210,10 @@ class Store:
         What is damaged is moved to `damaged/`, so that it is computed again. `progress(done, total)` counts files.
         """
         with self._writing():
-            return survey.verify(self._records, self._blobs, progress or (lambda _done, _total: None))
+            quiet = progress or (lambda _done, _total: None)
+            if self.remote is None:
+                return survey.verify(self._records, self._blobs, quiet)
+            return survey.verify(self._records, self._blobs, quiet, self.remote.has_sizes)
 
     # --- facts ------------------------------------------------------------------------------------------------------
 
@@ -178,6 +239,11 @@ class Store:
         self._check()
         self._memory.record_many(kind, {key: data})
 
+    def record_facts(self, kind: str, facts: Mapping[str, Any]) -> None:
+        """Keep several facts of one kind, in one transaction."""
+        self._check()
+        self._memory.record_many(kind, facts)
+
     def digest_of(self, path: Path) -> str:
         """Return the SHA-256 of a user's file. It is read again only when its size, times, inode or device changed.
 
@@ -202,8 +268,15 @@ class Store:
         """Return the folder for what is not finished under a key. Created when missing, kept until collected."""
         path = self.folder / "work" / key
         with self._writing():
+            if self._use is not None:
+                self._use.hold([work_name(key)])
             make_folder(str(path))
         return path
+
+    def renew_work(self, key: str) -> None:
+        """Throw away what is not finished under a key, so that it is begun anew."""
+        with self._writing():
+            self._files.remove_tree(f"{self._root}/work/{key}")
 
     def scratch(self) -> AbstractContextManager[Path]:
         """Lend a new empty folder on the store's disk. It is removed afterwards, after a kill by the next process."""
@@ -228,6 +301,46 @@ class Store:
         with self._writing():
             return self._leases.hold(key, on_wait, should_stop)
 
+    @contextmanager
+    def held(
+        self,
+        on_wait: Callable[[str], None] = lambda _holder: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Use]:
+        """While entered, nothing is collected that is found, written or published here: for a run in progress.
+
+        `on_wait` is told of a collection that has to end first, `should_stop` is asked meanwhile. What was used stays
+        known afterwards.
+        """
+        use, before = self._uses.begin(on_wait, should_stop), self._use
+        self._use = use
+        try:
+            yield use
+        finally:
+            self._use = before
+            use.end()
+
+    def keeper(self) -> Keeper:
+        """Return what lists, pins and collects."""
+        from vflow.engine.store.collect import Keeper
+
+        self._check()
+        return Keeper(self._files, self._records, self._blobs, self._leases, self._uses)
+
+    def _second_tier(self, address: str) -> Remote:
+        from vflow.engine.store.remote import Remote
+        from vflow.engine.store.remote_address import address_of
+
+        return Remote(address_of(address), self._files, self._blobs, self._records, self._keep)
+
+    def _keep(self, records: Sequence[Record]) -> None:
+        with suppress(Failure), self._writing():  # what cannot be kept is asked for again
+            self._records.publish(records, complete=False)
+
+    def _hold_blob(self, digest: str) -> None:
+        if self._use is not None:
+            self._use.hold([blob_name(digest)])
+
     # --- the folder itself ------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -246,7 +359,7 @@ class Store:
         path = self.folder / _MARKER
         if not path.exists():
             self._files.place(self._files.write(json.dumps({"format": FORMAT}).encode()), str(path))
-            sync_folder(self._root)
+            sync(self._root)
         self._marked = True
 
     def _check(self) -> None:

@@ -28,8 +28,16 @@ class Damage:
         return f"{self.what} {self.name[:12]}: {self.reason}{needed}"
 
 
-def verify(records: Records, blobs: Blobs, progress: Callable[[int, int], None]) -> list[Damage]:
-    """Return everything that is wrong, having moved aside what is damaged; see `Store.verify`."""
+def verify(
+    records: Records,
+    blobs: Blobs,
+    progress: Callable[[int, int], None],
+    elsewhere: Callable[[dict[str, int]], set[str]] = lambda _sizes: set(),
+) -> list[Damage]:
+    """Return everything that is wrong, having moved aside what is damaged; see `Store.verify`.
+
+    `elsewhere` tells which of some blobs (digest and size) need not be here.
+    """
     keys, digests = list(records.keys()), list(blobs.digests())
     total = len(keys) + len(digests)
     damages: list[Damage] = []
@@ -48,8 +56,7 @@ def verify(records: Records, blobs: Blobs, progress: Callable[[int, int], None])
         if reason := blobs.damage(digest):
             reasons[digest] = reason
         progress(done, total)
-    for digest, size in sizes.items():
-        if digest not in reasons and not blobs.has(digest, size):
-            reasons[digest] = "it is missing"
+    missing = {d: size for d, size in sizes.items() if d not in reasons and not blobs.has(d, size)}
+    reasons |= dict.fromkeys(missing.keys() - elsewhere(missing), "it is missing")
     damages += [Damage("blob", digest, why, tuple(needed.get(digest, ()))) for digest, why in reasons.items()]
     return damages

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from vflow.engine.context import Context
-from vflow.engine.node import Node, Outputs
+from vflow.engine.node import Node, Outputs, private
 from vflow.engine.values import Items
 from vflow.nodes.values import VAE, Caption, Window
 
@@ -34,7 +34,8 @@ class BucketVideos(Node):
 
     light: ClassVar[bool] = True
 
-    source: str = Field(
+    source: str = private(
+        when="path",
         min_length=1,
         description="Folder of clips (.mp4 .mov .mkv .webm .avi), sub-folders too, relative to the current folder; or "
         "drawn ones: sample://shapes, sample://shapes?clips=24&seed=0.",
@@ -103,7 +104,7 @@ class BucketVideos(Node):
         """
         from vflow.nodes.data.scan import as_items, read_samples
 
-        kept, held_out = read_samples(self, context, vae.family)
+        kept, held_out = read_samples(self, context, vae)
         clips, captions = as_items(kept, context)
         held_out_clips, held_out_captions = as_items(held_out, context)
         return VideoSet(

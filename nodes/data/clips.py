@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vflow.engine import keys
 from vflow.engine.problems import Failure, Problem
 from vflow.nodes.data.windows import Timeline
 
@@ -83,6 +84,8 @@ def read_clips(
                 leave_out(name, probed["broken"])
         elif (caption := captions.read(name, paths[name])) is not None:
             clips.append(Clip(name, paths[name], digest, probed, caption))
+            context.pin(f"file {name}", digest)
+            context.pin(f"file {name} (caption)", keys.digest_bytes(caption.encode()))
     return clips, problems + captions.problems(len(paths))
 
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from vflow.engine.context import Context
-from vflow.engine.node import Node, Outputs
+from vflow.engine.keys import digest
+from vflow.engine.node import Node, Outputs, private
 from vflow.engine.problems import GraphError, Problem
 from vflow.engine.values import Item, Items
 from vflow.nodes.values import NEGATIVE_ROW, Caption
@@ -30,11 +31,11 @@ class Prompts(Node):
 
     light: ClassVar[bool] = True
 
-    prompts: tuple[str, ...] = Field((), description="Prompts, each drawn as one clip.")
-    file: str | None = Field(
+    prompts: tuple[str, ...] = private((), description="Prompts, each drawn as one clip.")
+    file: str | None = private(
         None, min_length=1, description="UTF-8 text file with one prompt a line, relative to the current folder."
     )
-    negative: str | None = Field(
+    negative: str | None = private(
         None, description="What to steer away from, under guidance above 1; none: the empty caption."
     )
 
@@ -50,10 +51,14 @@ class Prompts(Node):
         Raises:
             GraphError: the file cannot be read, or holds no prompt.
         """
-        texts = [text.strip() for text in self.prompts] + (_read(self.file) if self.file else [])
+        texts = [text.strip() for text in self.prompts]
+        if self.file:
+            read = _read(self.file)
+            context.pin(f"file {Path(self.file).name}", digest(read))
+            texts += read
         items = [Item(row, Caption(text=text)) for row, text in zip(row_names(texts), texts, strict=True)]
         if self.negative is not None:
-            items.append(Item(NEGATIVE_ROW, Caption(text=self.negative.strip())))
+            items.append(Item(NEGATIVE_ROW, Caption(text=self.negative.strip(), negative=True)))
         for item in items:
             context.label(item.row, item.value.text)
         return PromptSet(prompts=Items(items))

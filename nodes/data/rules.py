@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from vflow.engine.problems import Problem
 from vflow.nodes.data import buckets
-from vflow.nodes.families.base import Family
+from vflow.nodes.families.base import Family, VideoRules
 
 if TYPE_CHECKING:
     from vflow.nodes.data.bucket_videos import BucketVideos
 
 
-def broken_rules(node: BucketVideos, family: Family) -> Iterator[Problem]:
-    """Yield which settings break the family's rules on frames and sizes, with the nearest that do not."""
-    rules, written = family.rules, {"frames": (node.frames,), "frame_buckets": node.frame_buckets}
+def broken_rules(node: BucketVideos, family: Family, rules: VideoRules) -> Iterator[Problem]:
+    """Yield which settings break the rules on frames and sizes, with the nearest that do not."""
+    written = {"frames": (node.frames,), "frame_buckets": node.frame_buckets}
     for name, numbers in written.items():
         for frames in numbers:
             if not rules.frames_fit(frames):

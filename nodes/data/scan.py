@@ -15,15 +15,14 @@ from vflow.nodes.data.clips import read_clips
 from vflow.nodes.data.cut import Cutter, LeaveOut, Sample
 from vflow.nodes.data.rules import broken_rules
 from vflow.nodes.data.samples import folder_of
-from vflow.nodes.families.base import Family
-from vflow.nodes.values import Caption, Window
+from vflow.nodes.values import VAE, Caption, Window
 
 if TYPE_CHECKING:
     from vflow.engine.context import Context
     from vflow.nodes.data.bucket_videos import BucketVideos
 
 
-def read_samples(node: BucketVideos, context: Context, family: Family) -> tuple[list[Sample], list[Sample]]:
+def read_samples(node: BucketVideos, context: Context, vae: VAE) -> tuple[list[Sample], list[Sample]]:
     """Scan the folder and return the samples to train on and those held out, each ordered by row.
 
     Raises:
@@ -36,13 +35,13 @@ def read_samples(node: BucketVideos, context: Context, family: Family) -> tuple[
         left_out.append((name, reason))
         context.leave_out(name, reason)
 
-    problems = list(broken_rules(node, family))
+    problems = list(broken_rules(node, vae.family, vae.rules))
     folder = _folder(node, context, problems)
     clips, found = read_clips(node, context, folder, leave_out) if folder else ([], [])
     problems += found
     if problems:
         raise GraphError(problems)
-    cutter = Cutter(node, family.rules, leave_out)
+    cutter = Cutter(node, vae.rules, leave_out)
     samples = sorted(_unique(cutter.samples(clips), leave_out), key=lambda sample: sample.row)
     if not samples:
         raise GraphError(cutter.too_short() or _nothing_left(left_out))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vflow.engine.context import Context
     from vflow.engine.values import Items
     from vflow.nodes.encode import EncodeText
+    from vflow.nodes.families.base import Family
     from vflow.nodes.values import Caption, TextEncoder
 
 
@@ -21,18 +22,27 @@ def encode(
     node: EncodeText, context: Context, text_encoder: TextEncoder, captions: Items[Caption]
 ) -> Iterator[Embedding]:
     """Yield one embedding per caption, in order."""
-    family, texts = text_encoder.family, [caption.text for caption in captions]
-    done = 0
+    family, done = text_encoder.family, 0
     with context.load(text_encoder) as live:
-        for start in range(0, len(texts), node.batch_size):
+        for start in range(0, len(captions), node.batch_size):
             if context.stopping:
                 context.interrupted()
-            batch = texts[start : start + node.batch_size]
-            with torch.no_grad():
-                encoded = family.encode_text(live, batch)
-            for text, tensors in zip(batch, encoded, strict=True):
+            batch = captions[start : start + node.batch_size]
+            for caption, tensors in zip(batch, _encoded(family, live, batch), strict=True):
                 kept = {name: kept_as(tensor, node.dtype) for name, tensor in tensors.items()}
-                embedding = Embedding(blob=context.put(to_bytes(kept), ".safetensors"), caption=text)
+                embedding = Embedding(blob=context.put(to_bytes(kept), ".safetensors"), caption=caption.text)
                 done += 1
-                context.progress(done, len(texts), "caption")
+                context.progress(done, len(captions), "caption")
                 yield embedding
+
+
+@torch.no_grad()
+def _encoded(family: Family, live: Any, batch: Sequence[Caption]) -> list[dict[str, torch.Tensor]]:
+    """Encode captions, the negative ones among them in their own way, and return them in their order."""
+    found: dict[int, dict[str, torch.Tensor]] = {}
+    for negative, encode_some in ((False, family.encode_text), (True, family.encode_negative)):
+        places = [place for place, caption in enumerate(batch) if caption.negative == negative]
+        if places:
+            encoded = encode_some(live, [batch[place].text for place in places])
+            found |= dict(zip(places, encoded, strict=True))
+    return [found[place] for place in range(len(batch))]

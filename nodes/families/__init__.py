@@ -90,6 +90,6 @@ def _own(name: str) -> Family:
 
 @cache
 def _third_party() -> dict[str, Family]:
-    from importlib.metadata import entry_points
+    from vflow.engine.registry import usable
 
-    return {entry.name: entry.load() for entry in entry_points(group="vflow.families")}
+    return dict(usable("vflow.families"))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vflow.nodes.values import DType, Part
+from vflow.nodes.values import DType, Part, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,11 +55,16 @@ class VideoRules:
 
 @dataclass(frozen=True)
 class Flavour:
-    """A published checkpoint of a family, and the repository that holds it in diffusers' layout."""
+    """A published checkpoint of a family, and the repository that holds it in diffusers' layout.
+
+    `later` says why it cannot be used yet; empty: it can. `rules` are its own, where the family's are not its.
+    """
 
     repository: str
     about: str = ""
     licence_url: str = ""
+    later: str = ""
+    rules: VideoRules | None = None
 
 
 @dataclass(frozen=True)
@@ -196,6 +201,23 @@ class Family(ABC):
     #: rises when the miniature would come out otherwise
     miniature_version: int
 
+    # --- what is known of a checkpoint before it is loaded -----------------------------------------------------------
+
+    def refusal(self, classes: Mapping[str, str]) -> str:
+        """Say why a checkpoint cannot be used, from its class names by sub-folder; empty: it can.
+
+        Under `_class_name` stands the pipeline's class, where the checkpoint's index names one.
+        """
+        return ""
+
+    def rules_of(self, source: Source) -> VideoRules:
+        """Return what a checkpoint demands of clips: its flavour's own rules, where it has some, else the family's."""
+        for name, flavour in self.flavours.items():
+            named = source.model.partition("@")[0] == f"{self.name}/{name}"
+            if flavour.rules is not None and (named or source.repository == flavour.repository):
+                return flavour.rules
+        return self.rules
+
     # --- loading ---------------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -214,7 +236,24 @@ class Family(ABC):
 
     @abstractmethod
     def encode_text(self, text_encoder: Any, captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
-        """Encode captions (one forward for all of them); returns one dict of tensors per caption, without batch."""
+        """Encode captions (one forward for all of them); returns one dict of tensors per caption, without batch.
+
+        The empty caption stands for no caption at all: it is what dropout and unconditional guidance use.
+        """
+
+    def encode_negative(self, text_encoder: Any, prompts: Sequence[str]) -> list[dict[str, torch.Tensor]]:
+        """Encode negative prompts, as `encode_text`; families whose pipeline treats them otherwise override it."""
+        return self.encode_text(text_encoder, prompts)
+
+    def stack_embeddings(self, rows: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Put the embeddings of several captions together, each (B, ...).
+
+        Raises:
+            RuntimeError, KeyError: they are of different shapes.
+        """
+        import torch
+
+        return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
     @abstractmethod
     def encode_video(

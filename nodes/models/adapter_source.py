@@ -95,6 +95,7 @@ def _recognised(layers: set[str], path: Path) -> str:
 def _stored(path: Path, context: Context) -> Blob:
     """Copy the file into the store, unless it is there."""
     blob = Blob(digest=context.digest_of(path), size=path.stat().st_size, suffix=_SUFFIX)
+    context.pin(f"file {path.name}", blob.digest)
     try:
         context.blob_path(blob)
     except Failure:

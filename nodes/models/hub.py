@@ -100,6 +100,13 @@ def open_tree(repository: str, revision: str, context: Context) -> tuple[HubTree
     Raises:
         GraphError: there is no such repository or revision, no access, or neither a network nor a copy here.
     """
+    what = f"hub {repository}@{revision}"
+    tree, commit = _open(repository, context.pinned(what) or revision, context)
+    context.pin(what, commit)
+    return tree, commit
+
+
+def _open(repository: str, revision: str, context: Context) -> tuple[HubTree | CachedTree, str]:
     key = f"{repository}@{revision}"
     known = context.recall("hub", key)
     if known is None or (context.refresh and not context.offline):
@@ -114,6 +121,8 @@ def open_tree(repository: str, revision: str, context: Context) -> tuple[HubTree
                 return CachedTree(repository, str(commit), context), str(commit)
         else:
             context.record_fact("hub", key, known)
+            # a lock asks for the commit by its own name
+            context.record_fact("hub", f"{repository}@{known['commit']}", known)
     files = {name: (size, digest) for name, size, digest in known["files"]}
     listing = Listing(repository, known["commit"], files)
     return HubTree(listing, context), listing.commit

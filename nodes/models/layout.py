@@ -111,10 +111,12 @@ def read_family(tree: Tree, part: Part) -> Family:
     classes = tree.remember("classes", lambda: _classes(tree))
     found = family_of(classes)
     if found is None:
-        named = sorted(set(classes.values()))
+        named = sorted({kind for folder, kind in classes.items() if folder != "_class_name"})
         known = "; ".join(f"{name}: {', '.join(sorted(f.classes['transformer']))}" for name, f in families().items())
         what = f"classes of no known family: {', '.join(named)}" if named else "no model in diffusers layout"
         raise GraphError(f"{tree.title} holds {what}", f"known families: {known}")
+    if refusal := found.refusal(classes):
+        raise GraphError(f"{tree.title} cannot be used yet: {refusal}", "use a checkpoint for text to video")
     folder = found.folders[part][0]
     name = classes.get(folder)
     if name is not None and name not in found.classes[part]:
@@ -161,12 +163,15 @@ def read_json(tree: Tree, name: str) -> dict[str, Any]:
 
 
 def _classes(tree: Tree) -> dict[str, str]:
-    """Return sub-folder -> class name, from the index where there is one, else from the parts' configurations."""
+    """Return sub-folder -> class name, from the index where there is one, else from the parts' configurations.
+
+    An index also names the pipeline's class, under `_class_name`.
+    """
     if INDEX in tree.names(""):
-        entries = read_json(tree, INDEX).items()
-        return {
-            name: str(entry[1]) for name, entry in entries if isinstance(entry, list) and len(entry) == 2 and entry[1]
-        }
+        index = read_json(tree, INDEX)
+        entries = [(name, entry) for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2]
+        pipeline = {"_class_name": kind} if isinstance(kind := index.get("_class_name"), str) else {}
+        return pipeline | {name: str(entry[1]) for name, entry in entries if entry[1]}
     folders = {folders[0] for family in families().values() for folders in family.folders.values()}
     configured = [folder for folder in sorted(folders) if "config.json" in tree.names(folder)]
     return {folder: name for folder in configured if (name := _class_of(read_json(tree, f"{folder}/config.json")))}

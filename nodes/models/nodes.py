@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 from pydantic import Field, model_validator
 
 from vflow.engine.context import Context
-from vflow.engine.node import Node, placement
+from vflow.engine.node import Node, placement, private
 from vflow.engine.problems import GraphError, Problem, suggest
 from vflow.nodes.models import adapter_source, facts, source
 from vflow.nodes.models.adapters import STAGE, LoRA
@@ -41,7 +41,7 @@ class LoadModel(Node):
 
     light: ClassVar[bool] = True
 
-    model: str = Field(min_length=1, description=f"Which model: {source.FORMS.removeprefix('write ')}.")
+    model: str = private(when="path", min_length=1, description=f"Which model: {source.FORMS.removeprefix('write ')}.")
     dtype: DType = Field("bfloat16", description="The type in which weights are held and computed.")
     device: str = placement(
         "auto",
@@ -104,7 +104,9 @@ class LoadAdapter(Node):
 
     light: ClassVar[bool] = True
 
-    source: str = Field(min_length=1, description="A file, a folder, or owner/name[@revision] on the hub.")
+    source: str = private(
+        when="path", min_length=1, description="A file, a folder, or owner/name[@revision] on the hub."
+    )
     file: str = Field("", description="Which file, where the folder or repository holds several.")
     family: str = Field("", description="The model family, where the file's layers fit several.")
 

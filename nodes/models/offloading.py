@@ -47,6 +47,7 @@ def offload(settings: GroupOffloading, live: Any, context: Context) -> Any:
         )
         _give_shared_to_outer(module)
         _keep_on_device([p for p in module.parameters() if p.requires_grad], module, device)
+    context.log(f"group offload by {settings.level}s, computing on {device}")
     return live
 
 

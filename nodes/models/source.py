@@ -82,6 +82,9 @@ def _flavour(model: str) -> str | None:
     flavours = known[name].flavours
     if flavour not in flavours:
         raise GraphError(f"{known[name].title} has no flavour {flavour!r}", suggest(flavour, flavours))
+    if later := flavours[flavour].later:
+        ready = ", ".join(f"{name}/{other}" for other, known_flavour in flavours.items() if not known_flavour.later)
+        raise GraphError(f"{name}/{flavour} cannot be used yet: {later}", f"use one of {ready}")
     return flavours[flavour].repository + at + revision
 
 
@@ -100,6 +103,8 @@ def _folder(model: str, part: Part, context: Context) -> Source:
     files = layout.part_files(tree, known, part)
     content = layout.content_of(files)
     context.locate(content, folder)
+    for name, _, digest in files:
+        context.pin(f"file {name}", digest)
     return Source(family=known.name, part=part, content=content, model=model, kind="folder", files=tuple(files))
 
 

@@ -10,9 +10,9 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from vflow.engine import keys
 from vflow.engine.values import value_from_json
@@ -29,13 +29,14 @@ Kind = Literal["kept", "stopped"]
 
 @dataclass(frozen=True)
 class State:
-    """One complete training state."""
+    """One complete training state. `notes` are the reporter's: what it needs to go on as if nothing had stopped it."""
 
     folder: Path
     step: int
     kind: Kind
     adapter: Adapter | None
     digest: str
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, torch.Tensor] | None:
         """Return its tensors, or None when the file is not what was written."""
@@ -54,7 +55,14 @@ def states(work: Path) -> list[State]:
     return [state for state in found if state is not None]
 
 
-def write(work: Path, step: int, tensors: Mapping[str, torch.Tensor], adapter: Adapter | None, kind: Kind) -> State:
+def write(
+    work: Path,
+    step: int,
+    tensors: Mapping[str, torch.Tensor],
+    adapter: Adapter | None,
+    kind: Kind,
+    notes: Mapping[str, Any] | None = None,
+) -> State:
     """Write a state; one of the same step is replaced.
 
     Raises:
@@ -64,8 +72,9 @@ def write(work: Path, step: int, tensors: Mapping[str, torch.Tensor], adapter: A
 
     data = to_bytes(tensors)
     folder, partial = work / f"step-{step:08d}", work / f".{os.getpid()}-{step}.part"
-    facts = {"step": step, "kind": kind, "adapter": adapter.to_json() if adapter else None, "size": len(data)}
-    state = State(folder, step, kind, adapter, keys.digest_bytes(data))
+    facts: dict[str, Any] = {"step": step, "kind": kind, "size": len(data), "notes": dict(notes or {})}
+    facts["adapter"] = adapter.to_json() if adapter else None
+    state = State(folder, step, kind, adapter, keys.digest_bytes(data), facts["notes"])
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -102,7 +111,7 @@ def _state(folder: Path) -> State | None:
         if (folder / _TENSORS).stat().st_size != facts["size"]:
             return None
         adapter = cast("Adapter | None", value_from_json(facts["adapter"]) if facts["adapter"] else None)
-        return State(folder, facts["step"], facts["kind"], adapter, facts["digest"])
+        return State(folder, facts["step"], facts["kind"], adapter, facts["digest"], facts.get("notes", {}))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,11 +33,12 @@ def evaluate(
     rows: Sequence[str],
     settings: EvaluationSettings,
     device: torch.device,
-) -> Mapping[str, float]:
+    stopping: Callable[[], bool] = lambda: False,
+) -> Mapping[str, float] | None:
     """Return `eval/loss`, and `eval/loss_<sigma>` for every noise level, as means over the samples.
 
     The noise belongs to (seed, sample, noise level), so the figures of two moments, and of two runs, can be compared.
-    Nothing is conditioned on a first frame and no caption is dropped.
+    Nothing is conditioned on a first frame and no caption is dropped. None: it was left because `stopping` said so.
     """
     options = FlowOptions(first_frame_probability=0.0)
     losses = torch.zeros(len(settings.sigmas), len(rows))
@@ -45,6 +46,8 @@ def evaluate(
         for place, row in enumerate(rows):
             batch = moved(records.batch([place], [False]), device)
             for level, sigma in enumerate(settings.sigmas):
+                if stopping():
+                    return None
                 draws = CountedDraws(settings.seed, level, [row])
                 said = family.predict(model, batch, torch.tensor([sigma]), draws, options)
                 losses[level, place] = sample_losses(said)[0]

@@ -8,12 +8,14 @@ run
     for each micro-batch: counted noise, prediction, loss, gradients
     clip, set the learning rate, update
     now and then: metrics, evaluation, checkpoint, clips on the way
-    when asked to stop: keep the state and leave
+    when asked to stop: keep the state and leave; in haste, without finishing the step
   keep the final state and its adapter
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vflow.engine.carried import FINAL
 from vflow.engine.context import Context
 from vflow.engine.problems import Failure
 from vflow.engine.values import Items
@@ -68,12 +71,14 @@ def run(node: TrainLoop, context: Context, inputs: Inputs) -> Adapter:
     held_out = _held_out(node, inputs, context)
     state, tensors = _newest(node, context)
     if state is not None and state.step == node.steps and state.adapter is not None and _has(context, state.adapter):
+        context.report({FINAL: state.notes.get("final", {})})
         return state.adapter
     with context.load(for_training(inputs.transformer, node.gradient_checkpointing)) as live:
         training = Training(node, context, inputs, live, samples, held_out, empty)
         with training.ready():
             if state is not None and tensors is not None:
                 training.go_on_from(state.step, tensors)
+                training.reporter.go_on_from(state.notes)
                 context.log(f"going on from step {state.step}")
             del tensors
             return training.run()
@@ -101,10 +106,11 @@ class Training:
         self.parameters = [parameter for _, parameter in self.named]
         self.plain_optimizer = optim.make(node.optimizer, self.parameters, node.seed)
         self.order = Order(samples, node.batch_size, node.seed)
-        self.records = Records(context, samples, empty, pin=self.device.type == "cuda")
+        self.records = Records(context, self.family, samples, empty, pin=self.device.type == "cuda")
         self.options = FlowOptions(**node.flow.model_dump())
         self.step = 0  #: steps that are done
-        self.kept = -1  #: the last step whose state was kept with its adapter
+        self.kept = 0  #: the last step whose state is on disk, where there is nothing more to keep
+        self.pace = 0.0  #: seconds of the last micro-step
         self.reporter = Reporter(node, context, samples)
         self.previews = Previews(context, inputs.sampler) if inputs.sampler else None
 
@@ -128,19 +134,22 @@ class Training:
             raise Failure(
                 f"the kept state of step {step} does not fit: {error}", "force the node to run again"
             ) from error
-        self.step = step
+        self.step = self.kept = step
 
     def run(self) -> Adapter:
         """Train up to the last step and return its adapter."""
         with closing(self.steps()) as steps:
             for _ in steps:
                 pass
-        return self._keep()
+        adapter = self._keep()
+        self.context.report({FINAL: self.reporter.notes(self.step)["final"]})
+        return adapter
 
     def steps(self) -> Generator[int]:
         """Train step by step, with all that is due between them; yields how many steps are done."""
-        if self.step == 0:
+        if self.step == 0 or self.reporter.owed:
             self._evaluate()
+            self._leave_if_owing()
         with closing(self._batches()) as batches:
             while self.step < self.node.steps:
                 self._one_step(batches)
@@ -165,12 +174,15 @@ class Training:
     def _one_step(self, batches: Iterator[tuple[Planned, Batch]]) -> None:
         node = self.node
         for part in range(node.accumulation):
+            self._leave_if_late(part)
+            began = time.perf_counter()
             planned, batch = next(batches)
             if part + 1 < node.accumulation:
                 with self.accelerator.no_sync(self.model):
                     self._gradients(planned, batch)
             else:
                 self._gradients(planned, batch)
+            self.pace = time.perf_counter() - began
         self.norm = optim.clip_(self.parameters, node.clip_norm)
         for group in self.plain_optimizer.param_groups:
             group["lr"] = node.optimizer.lr * factor(node.schedule, self.step, node.steps)
@@ -187,6 +199,23 @@ class Training:
         self.accelerator.backward(losses.mean() / self.node.accumulation)
         self.reporter.note(planned, losses.detach())
 
+    def _leave_if_late(self, part: int) -> None:
+        """Drop the step whose micro-step `part` is next, if the rest of it takes longer than there is time."""
+        left = self.context.seconds_left
+        if left == math.inf or (self.node.accumulation - part) * self.pace <= left:
+            return
+        self.reporter.drop(part)
+        self.optimizer.zero_grad()
+        if part:
+            self.context.log(f"no time to finish step {self.step + 1}: its {part} micro-steps are dropped", "warning")
+        self._leave()
+
+    def _leave(self) -> None:
+        """Keep the state after the last finished step, unless it is on disk, and leave."""
+        if self.kept != self.step:
+            self._save(None, "stopped")
+        self.context.interrupted()
+
     # --- what watches ----------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
@@ -202,20 +231,26 @@ class Training:
         if self.previews and _due(node.sample_every, self.step):
             with self.reporter.aside(), preparing.unprepared(self.module):
                 self.previews.draw(self.live, self.step)
+        self._leave_if_owing()
         if self.context.stopping and not last:
-            if self.kept != self.step:
-                self._save(None, "stopped")
-            self.context.interrupted()
+            self._leave()
+
+    def _leave_if_owing(self) -> None:
+        if self.reporter.owed:
+            self._leave()
 
     def _evaluate(self) -> None:
         settings = self.node.evaluation
         if not (self.held_out and settings.every):
             return
         with self.reporter.aside():
-            records = Records(self.context, self.held_out, None)
+            records = Records(self.context, self.family, self.held_out, None)
             rows = [sample.row for sample in self.held_out]
-            figures = evaluate(self.family, self.model, records, rows, settings, self.device)
-            self.reporter.metrics(self.step, figures)
+            given = (records, rows, settings, self.device, lambda: self.context.stopping)
+            figures = evaluate(self.family, self.model, *given)
+            self.reporter.owed = figures is None
+            if figures is not None:
+                self.reporter.metrics(self.step, figures)
 
     # --- what is kept ----------------------------------------------------------------------------------------------
 
@@ -231,9 +266,9 @@ class Training:
         return adapter
 
     def _save(self, adapter: Adapter | None, kind: checkpoints.Kind) -> None:
-        self.reporter.check()  # what is not finite is never kept
-        work = self.context.work
-        checkpoints.write(work, self.step, optim.state_tensors(self.plain_optimizer, self.named), adapter, kind)
+        notes = self.reporter.notes(self.step)  # what is not finite is never kept
+        work, tensors = self.context.work, optim.state_tensors(self.plain_optimizer, self.named)
+        checkpoints.write(work, self.step, tensors, adapter, kind, notes)
         checkpoints.prune(work, self.step, self.node.checkpoint_limit)
 
     def _origin(self) -> dict[str, str]:

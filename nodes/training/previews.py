@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vflow.engine.problems import VflowError
-from vflow.nodes.validation import drawing
+from vflow.engine.problems import Interrupted, VflowError
 
 if TYPE_CHECKING:
     from vflow.engine.context import Context
@@ -23,11 +22,13 @@ class Previews:
 
         Leaves early when the run is stopping, so that the loop can keep its state.
         """
+        from vflow.nodes.validation import drawing  # which loads PyAV: not before the first clip is drawn
+
         try:
-            with self._context.load(self._sampler.vae) as vae, self._context.scratch() as folder:
+            with self._context.load(self._sampler.vae, keep=False) as vae, self._context.scratch() as folder:
                 for clip in drawing.clips(self._context, live, vae, self._sampler, folder, self._check_stopping):
                     self._context.publish(clip.file, f"samples/step-{step:06d}/{clip.row}.mp4")
-        except _Stopping:
+        except (_Stopping, Interrupted):
             return
         except (VflowError, RuntimeError, ValueError, OSError) as error:
             # a training of days does not end because a preview did not fit into memory

@@ -11,7 +11,7 @@ from vflow.engine.context import Context
 from vflow.engine.problems import Failure
 from vflow.engine.values import Blob
 from vflow.nodes.encoding.tensors import read
-from vflow.nodes.families.base import Batch
+from vflow.nodes.families.base import Batch, Family
 from vflow.nodes.training.samples import Sample, named
 from vflow.nodes.values import Embedding
 
@@ -21,8 +21,11 @@ _OPEN = 4096  # mapped files kept open; the system allows a process some 65,000 
 class Records:
     """Reads the tensors of samples and puts them together. Draws nothing; any number of threads may use it."""
 
-    def __init__(self, context: Context, samples: Sequence[Sample], empty: Embedding | None, pin: bool = False) -> None:
+    def __init__(
+        self, context: Context, family: Family, samples: Sequence[Sample], empty: Embedding | None, pin: bool = False
+    ) -> None:
         self._context, self._samples, self._empty, self._pin = context, samples, empty, pin
+        self._stack = family.stack_embeddings
         self._tensors = lru_cache(maxsize=_OPEN)(self._read)
 
     def batch(self, indices: Sequence[int], dropped: Sequence[bool]) -> Batch:
@@ -49,7 +52,7 @@ class Records:
 
     def _stacked(self, rows: list[Mapping[str, torch.Tensor]], samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
         try:
-            return {name: self._ready(torch.stack([row[name] for row in rows])) for name in rows[0]}
+            return {name: self._ready(tensor) for name, tensor in self._stack(rows).items()}
         except (RuntimeError, KeyError) as error:
             names = named([sample.row for sample in samples], self._context)
             raise Failure(

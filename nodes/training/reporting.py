@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -29,11 +29,18 @@ class Reporter:
         self._board = Board(context.run_folder("tensorboard")) if node.tensorboard else None
         self._unread: list[tuple[Planned, torch.Tensor]] = []
         self._loss, self._told = math.nan, 0.0
+        self._window: list[float] = []  # losses since the last regular entry that were read before
+        self._final: dict[str, float] = {}
+        self.owed = False  #: an evaluation that was left because the run was stopping
         self._start()
 
     def note(self, planned: Planned, losses: torch.Tensor) -> None:
         """Take the losses of one micro-step, (B,), on any device."""
         self._unread.append((planned, losses))
+
+    def drop(self, count: int) -> None:
+        """Forget the last micro-steps that were noted: their step is not finished."""
+        del self._unread[len(self._unread) - count :]
 
     def check(self) -> None:
         """Read the losses that were noted.
@@ -58,12 +65,13 @@ class Reporter:
             self._context.progress(step, self._node.steps, "step", **figures)
 
     def write_metrics(self, step: int, lr: float, norm: torch.Tensor) -> None:
-        """Write the metrics of the steps since the last time: means of loss and time, the last rate and norm."""
+        """Write the metrics since the last regular time: means of loss and time, the last rate and norm."""
         self.check()
         if not self._read:
             return
         seconds, count = time.perf_counter() - self._began, len(self._read)
-        self._loss = sum(self._read) / count
+        self._window += self._read
+        self._loss = sum(self._window) / len(self._window)
         per_step = self._node.batch_size * self._node.accumulation
         self.metrics(
             step,
@@ -75,13 +83,30 @@ class Reporter:
                 "train/samples_per_second": count / seconds,
             },
         )
+        if step % self._node.log_every == 0:  # the entry of a last step in between is none that a longer run has
+            self._window = []
         self._start()
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Write metrics of a step: to the run's events and to TensorBoard."""
+        if self._final.get("step") != step:
+            self._final = {"step": step}
+        self._final |= {name: value for name, value in values.items() if name.startswith(("train/loss", "eval/"))}
         self._context.metrics(step, values)
         if self._board:
             self._board.scalars(step, values)
+
+    def notes(self, step: int) -> dict[str, Any]:
+        """Return what is kept with the state of a step: its figures, and the losses of which the next entry is made."""
+        self.check()
+        final = self._final if self._final.get("step") == step else {}
+        notes: dict[str, Any] = {"final": final, "window": [*self._window, *self._read]}
+        return {**notes, "owed": True} if self.owed else notes
+
+    def go_on_from(self, notes: Mapping[str, Any]) -> None:
+        """Go on from a state, so that the next entry is the one of a training that was never stopped."""
+        self._window, self._final = list(notes.get("window", ())), dict(notes.get("final", {}))
+        self.owed = bool(notes.get("owed"))
 
     @contextmanager
     def aside(self) -> Iterator[None]:

@@ -43,7 +43,7 @@ class Sampler(Node):
             GraphError: a size or number of frames that the family does not take, or no prompt.
         """
         family = vae.family
-        if wrong := [*self._problems(family), *_no_prompt(prompts)]:
+        if wrong := [*self._problems(vae), *_no_prompt(prompts)]:
             raise GraphError(wrong)
         return Sampling.with_prompts(
             prompts, vae=vae, seed=self.seed, options=self.options, **self._sizes(family), **self._way(family)
@@ -53,7 +53,7 @@ class Sampler(Node):
         """Yield what the family does not take, before anything is encoded."""
         vae: VAE | None = inputs.get("vae")
         if vae is not None:
-            yield from self._problems(vae.family)
+            yield from self._problems(vae)
 
     def _sizes(self, family: Family) -> dict[str, int]:
         usual = family.sampling
@@ -71,8 +71,9 @@ class Sampler(Node):
             "guidance": usual.guidance if self.guidance is None else self.guidance,
         }
 
-    def _problems(self, family: Family) -> Iterator[Problem]:
-        rules, sizes = family.rules, self._sizes(family)
+    def _problems(self, vae: VAE) -> Iterator[Problem]:
+        family, rules = vae.family, vae.rules
+        sizes = self._sizes(family)
         if not rules.frames_fit(sizes["frames"]):
             rule = f"{family.title} takes {rules.frames_step}k+{rules.frames_rest} frames"
             yield Problem(f"{sizes['frames']} frames: {rule}", _either(rules.nearest_frames(sizes["frames"])), "frames")
@@ -80,10 +81,21 @@ class Sampler(Node):
             if sizes[name] % rules.size_multiple:
                 rule = f"{family.title} takes multiples of {rules.size_multiple}"
                 yield Problem(f"{name} {sizes[name]}: {rule}", _either(rules.nearest_sizes(sizes[name])), name)
-        for option in self.options:
-            if option not in family.sampling_options:
-                known = suggest(option, family.sampling_options, "leave `options` empty")
-                yield Problem(f"{family.title} has no sampling option {option!r}", known, f"options.{option}")
+        least = family.sampling.least_steps
+        if self.steps is not None and self.steps < least:
+            found = f"{self.steps} denoising steps: {family.title} needs {least}"
+            yield Problem(found, f"use {least} or more", "steps")
+        yield from self._option_problems(family)
+
+    def _option_problems(self, family: Family) -> Iterator[Problem]:
+        for name, value in self.options.items():
+            option = family.sampling_options.get(name)
+            if option is None:
+                known = suggest(name, family.sampling_options, "leave `options` empty")
+                yield Problem(f"{family.title} has no sampling option {name!r}", known, f"options.{name}")
+            elif not option.fits(value):
+                usual = f"write a value like {option.default!r}: {option.about}"
+                yield Problem(f"{value!r} is of another kind than the option takes", usual, f"options.{name}")
 
 
 def _no_prompt(prompts: Items[Embedding]) -> Iterator[Problem]:

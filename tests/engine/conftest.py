@@ -1,7 +1,9 @@
 """Small torch-free nodes to try the engine with, and a way to run graphs of them."""
 
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated
 
@@ -182,6 +184,98 @@ class ToyWalk(Node):
         return ToyWalked(path=out, stops=Items())
 
 
+class ToyLeaf(Value):
+    """A text file of the user, by its content."""
+
+    page: str
+
+
+class ToyFolder(Node):
+    """Like a scan of clips: looks at the user's files, which stay where they are."""
+
+    light = True
+    source: str
+    note: str = placement("")
+
+    def run(self, context: Context) -> Items[ToyLeaf]:
+        DONE.append("folder")
+        folder = Path(self.source).expanduser()
+        if not folder.is_dir():
+            raise GraphError([Problem(f"there is no folder {self.source}", "name one", "source")])
+        digests = context.digests_of(sorted(folder.glob("*.txt")))
+        for path, digest in digests.items():
+            context.pin(f"file {path.name}", digest)
+            context.locate(digest, path.absolute())
+            context.label(digest, path.name)
+        context.report({"pages": len(digests), "place": str(folder)})
+        return Items(Item(digest[:8], ToyLeaf(page=digest)) for digest in sorted(set(digests.values())))
+
+
+class ToyBranch(Node):
+    """Like a model on a hub: `hub.json` of the current folder says which commit a name stands for now."""
+
+    light = True
+    name: str
+
+    def run(self, context: Context) -> ToyTool:
+        DONE.append("shelf")
+        commit = context.pinned(f"hub {self.name}@main")
+        commit = commit or json.loads(Path("hub.json").read_text())[self.name]
+        context.pin(f"hub {self.name}@main", commit)
+        return ToyTool(name=commit)
+
+
+class ToyRead(Node):
+    """Per item: needs the files themselves."""
+
+    def run(self, context: Context, pages: Items[ToyLeaf], tool: ToyTool | None = None) -> Iterator[ToyText]:
+        for page in pages:
+            text = context.path_of(page.page).read_text()
+            DONE.append(f"read {text}")
+            if tool is not None:
+                with context.load(tool):
+                    pass
+            yield ToyText(blob=context.put(text.encode(), ".txt"), length=len(text))
+
+
+class ToyLeaky(Node):
+    """Fails as libraries do that quote all they know."""
+
+    def run(self, context: Context) -> ToyText:
+        context.log(f"reading {os.environ['HOME']}/file")
+        raise RuntimeError(f"401 for Bearer {os.environ['HF_TOKEN']} at {os.environ['HOME']}/file")
+
+
+class ToySaid(Artifact):
+    blob: Blob
+    said: str = elsewhere("", words=True)
+
+
+class ToyTold(Node):
+    """Its result remembers the user's words."""
+
+    words: tuple[str, ...]
+
+    def run(self, context: Context) -> ToySaid:
+        return ToySaid(blob=context.put(b"told", ".txt"), said=f"said-of {self.words[0]}")
+
+
+class ToyPost(Node):
+    """Sends something out."""
+
+    to: str = observe("")
+    quietly: bool = observe(False, description="Sends without having said so.")
+
+    def sends(self):
+        return () if self.quietly or not self.to else (self.to,)
+
+    def run(self, context: Context, text: ToyText) -> ToyText:
+        if self.to:
+            context.may_send(self.to)
+            DONE.append(f"sent to {self.to}")
+        return text
+
+
 @pytest.fixture
 def done():
     DONE.clear()
@@ -193,6 +287,7 @@ def vflow(tmp_path, monkeypatch, capfd, done):
     """Call the command line in a folder of its own with a store of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VFLOW_HOME", str(tmp_path / "store"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
     def call(*words):
         done.clear()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vflow.engine.keys import canonical, digest, digest_bytes, digest_file
+from vflow.engine.keys import canonical, digest, digest_bytes, digest_file, digest_pair, digest_texts
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -73,3 +73,10 @@ def test_digests_do_not_change_between_versions():
 def test_a_file_and_its_bytes_have_one_digest(tmp_path):
     (tmp_path / "f").write_bytes(b"abc" * 100_000)
     assert digest_file(tmp_path / "f") == digest_bytes(b"abc" * 100_000)
+
+
+def test_the_quick_forms_give_the_same_digests():
+    a, b = digest(1), digest(2)
+    assert digest_pair(a, b) == digest([a, b])
+    texts = ["Items", [["rów \u2028", a], ["\ud800", b]]]
+    assert digest_texts(texts) == digest(texts)

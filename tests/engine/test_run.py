@@ -288,3 +288,9 @@ def test_cache_ls_show_and_verify(vflow, graph, tmp_path):
     blob.write_bytes(b"x" * blob.stat().st_size)
     assert vflow("cache", "verify").code == 1
     assert vflow("run", path, "--force", "carve").code == 0
+
+
+def test_force_begins_anew_what_was_not_finished_or_could_be_gone_on_with(vflow, graph):
+    path = chain(graph)
+    vflow("run", path)
+    assert vflow("run", path, "--force", "walk").done == ["words", "step 0", "step 1", "step 2"]

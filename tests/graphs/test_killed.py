@@ -29,9 +29,9 @@ class Runner:
     def __init__(self, place, graph, clips):
         self.place, self.graph, self.clips = place, graph, clips
 
-    def start(self, store, out):
+    def start(self, store, out, *python):
         words = ["run", self.graph, "--profile", "tiny", "--set", f"clips={self.clips}", "--set", f"steps={STEPS}"]
-        words = [sys.executable, "-m", "vflow.engine", *map(str, words), "--out", str(out), "--json"]
+        words = [sys.executable, *(python or ("-m", "vflow.engine")), *map(str, words), "--out", str(out), "--json"]
         env = {**os.environ, "VFLOW_HOME": str(store), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         return subprocess.Popen(
             words, env=env, cwd=self.place, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -42,6 +42,13 @@ class Runner:
             events = [json.loads(line) for line in process.stdout]
         assert process.returncode == 0, events[-3:]
         return events
+
+    def killed_before(self, store, out, operation):
+        """Kill the process before its n-th sync or rename; return the events until then, and whether it was."""
+        with self.start(store, out, "-c", COUNTING, str(operation)) as process:
+            events = [json.loads(line) for line in process.stdout if line.endswith("\n")]
+        assert process.returncode in (0, -signal.SIGKILL)
+        return events, process.returncode != 0
 
     def interrupt_at(self, store, out, moment, how):
         """Send a signal at the n-th event of a kind; return the events until then (and until the end)."""
@@ -55,6 +62,24 @@ class Runner:
                     if count == 0:
                         os.kill(process.pid, how)
         return events, process.returncode
+
+
+#: counts the syncs and renames of this process, and ends it before the one that is asked for
+COUNTING = """
+import os, signal, sys
+left = [int(sys.argv.pop(1))]
+def counted(call):
+    def counting(*args, **kwargs):
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*args, **kwargs)
+    return counting
+for name in ("fsync", "replace", "rename"):
+    setattr(os, name, counted(getattr(os, name)))
+from vflow.engine.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +130,18 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(runner, undisturbed, 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: "-".join(map(str, moment)))
 def test_a_run_killed_at_any_of_ten_moments_ends_with_the_same_bytes(runner, undisturbed, moment, tmp_path):
     check(runner, undisturbed, moment, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", [1, 17, 33])
+def test_a_run_killed_at_every_so_manieth_sync_or_rename_ends_with_the_same_bytes(runner, undisturbed, first, tmp_path):
+    # one run, killed again and again, each time some operations later than where the last one began
+    operation, kills = first, 0
+    while runner.killed_before(tmp_path / "store", tmp_path / "run", operation)[1]:
+        operation, kills = operation + 48, kills + 1
+        assert kills < 60
+    assert kills > 2
+    assert (tmp_path / "run" / LORA).read_bytes() == undisturbed
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -154,3 +154,20 @@ def test_an_adapter_is_drawn_from_without_training(quickstart, vflow_process):
     assert result.returncode == 0, result.stderr
     drawn = next((quickstart.place / "sampled/outputs/videos").glob("*.mp4"))
     assert drawn.stat().st_size > 500
+
+
+def test_the_offload_of_this_graph_is_the_one_in_force(copy, read):
+    """Offloading is in no key, and yet a training that goes on uses it: the same bytes, and hooks on the live model."""
+
+    def change(graph):
+        nodes = graph["nodes"]
+        nodes["offloaded"] |= {"force": True, "disabled": False}
+
+    copy.call("run", "--set", "steps=26", "--out", copy.place / "plain")
+    copy.edit(change)
+    assert copy.plan("--set", "steps=26") == {}
+    copy.call("run", "--set", "steps=26", "--force", "train", "--force", "validate", "--out", copy.place / "offloaded")
+    said = [event["message"] for event in read.events(copy.place / "offloaded", "log")]
+    assert any("offload" in message for message in said)
+    last = "checkpoints/step-000026/pytorch_lora_weights.safetensors"
+    assert (copy.place / "plain" / last).read_bytes() == (copy.place / "offloaded" / last).read_bytes()

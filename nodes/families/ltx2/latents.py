@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
-from vflow.nodes.families.ltx2.parts import VideoVAE, device_of
+from vflow.nodes.families.loading import device_of
+from vflow.nodes.families.ltx2.parts import VideoVAE
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLLTX2Video

@@ -21,10 +21,10 @@ from diffusers import (
     LTX2VideoTransformer3DModel,
 )
 from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration, GemmaTokenizer
 
-from vflow.nodes.families.ltx2.parts import without_bars
+from vflow.nodes.families import gemma
+from vflow.nodes.families.loading import without_bars
 
 _CONFIGS = Path(__file__).with_name("configs") / "miniature"
 _SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<image_soft_token>", "<start_of_image>", "<end_of_image>")
@@ -52,42 +52,13 @@ def build(folder: Path, seed: int) -> None:
 
 
 def make_tokenizer(config: Mapping[str, Any]) -> GemmaTokenizer:
-    """Train a tokenizer of Gemma's kind on captions of the drawn clips; unknown characters fall back to bytes."""
-    trained = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    trained.normalizer = normalizers.Replace(" ", "▁")
-    trained.pre_tokenizer = pre_tokenizers.Split("▁", behavior="merged_with_next")
-    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
-    trainer = trainers.BpeTrainer(
-        vocab_size=config["vocabulary_size"],
-        special_tokens=[AddedToken(token, special=True) for token in (*_SPECIAL, *bytes_)],
-        show_progress=False,
-    )
-    trained.train_from_iterator(_captions(config), trainer)
-    learned = json.loads(trained.to_str())["model"]
-    tokenizer = GemmaTokenizer(
-        vocab=learned["vocab"],
-        merges=[tuple(merge) for merge in learned["merges"]],
-        model_max_length=config["model_max_length"],
-        extra_special_tokens={
-            "image_token": "<image_soft_token>",
-            "boi_token": "<start_of_image>",
-            "eoi_token": "<end_of_image>",
-        },
-    )
-    # the real checkpoint's tokenizer puts <bos> first by this, and its class does not by itself
-    tokenizer._tokenizer.post_processor = processors.TemplateProcessing(
-        single="<bos> $A", pair="<bos> $A <bos> $B", special_tokens=[("<bos>", tokenizer.bos_token_id)]
-    )
-    return tokenizer
-
-
-def _captions(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield every filling of every sentence, a word list walked once for each place that it has there."""
-    words: Mapping[str, list[str]] = config["words"]
-    for sentence in config["sentences"]:
-        used = [name for name in words if f"{{{name}}}" in sentence]
-        for chosen in itertools.product(*(words[name] for name in used)):
-            yield sentence.format(**dict(zip(used, chosen, strict=True)))
+    """Train a tokenizer of Gemma's kind on captions of the drawn clips, with the tokens of images."""
+    images = {
+        "image_token": "<image_soft_token>",
+        "boi_token": "<start_of_image>",
+        "eoi_token": "<end_of_image>",
+    }
+    return gemma.make_tokenizer(config, _SPECIAL, extra_special_tokens=images)
 
 
 def _make_text_encoder(tokenizer: GemmaTokenizer) -> Gemma3ForConditionalGeneration:

@@ -7,6 +7,7 @@ import math
 import torch
 
 from vflow.nodes.families.base import Batch, Draws, FlowOptions
+from vflow.nodes.families.noise import plain
 
 # the official trainer of LTX-2: `shifted_logit_normal`
 _TOKENS, _MEANS = (1024, 4096), (0.95, 2.05)
@@ -21,19 +22,9 @@ def draw_sigmas(batch: Batch, draws: Draws, options: FlowOptions) -> torch.Tenso
     Raises:
         ValueError: the options name an unknown distribution.
     """
-    match options.distribution:
-        case "family":
-            return stretched_logit_normal(math.prod(batch.latents.shape[2:]), draws)
-        case "logit_normal":
-            return shift(torch.sigmoid(draws.normal("sigma", ())), options.shift)
-        case "uniform":
-            return shift(1.0 - draws.uniform("sigma"), options.shift)
-    raise ValueError(f"unknown distribution of noise levels {options.distribution!r}")
-
-
-def shift(sigmas: torch.Tensor, k: float) -> torch.Tensor:
-    """Return k*s / (1 + (k-1)*s)."""
-    return k * sigmas / (1 + (k - 1) * sigmas)
+    if options.distribution == "family":
+        return stretched_logit_normal(math.prod(batch.latents.shape[2:]), draws)
+    return plain(draws, options)
 
 
 def mean_of(tokens: int) -> float:

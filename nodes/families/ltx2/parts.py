@@ -5,18 +5,16 @@ What only one part needs is imported when that part is loaded: training waits fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, LTX2VideoTransformer3DModel
-from diffusers.hooks.group_offloading import _get_group_onload_device
-from transformers.utils import logging
 
-from vflow.engine.problems import Failure
+from vflow.nodes.families import loading
+from vflow.nodes.families.loading import load_network, read
 from vflow.nodes.values import DType, Part
 
 if TYPE_CHECKING:
@@ -61,8 +59,8 @@ class VideoVAE:
         from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 
         if self._sound is None:
-            audio_vae = _load(AutoencoderKLLTX2Audio, self.folder / "audio_vae", torch_dtype=self.dtype)
-            vocoder = _load(LTX2Vocoder, self.folder / "vocoder", torch_dtype=self.dtype)
+            audio_vae = load_network(AutoencoderKLLTX2Audio, self.folder / "audio_vae", torch_dtype=self.dtype)
+            vocoder = load_network(LTX2Vocoder, self.folder / "vocoder", torch_dtype=self.dtype)
             self._sound = (audio_vae, vocoder)
         return self._sound
 
@@ -96,69 +94,34 @@ def load(part: Part, folder: Path, dtype: DType) -> Denoiser | VideoVAE | TextSt
 
 def _load_denoiser(folder: Path, dtype: torch.dtype) -> Denoiser:
     return Denoiser(
-        _load(LTX2VideoTransformer3DModel, folder / "transformer", torch_dtype=dtype),
-        _read(FlowMatchEulerDiscreteScheduler, folder / "scheduler"),
+        load_network(LTX2VideoTransformer3DModel, folder / "transformer", torch_dtype=dtype),
+        read(FlowMatchEulerDiscreteScheduler, folder / "scheduler"),
     )
 
 
 def _load_vae(folder: Path, dtype: torch.dtype) -> VideoVAE:
     from diffusers import AutoencoderKLLTX2Video
 
-    return VideoVAE(_load(AutoencoderKLLTX2Video, folder / "vae", torch_dtype=dtype), folder, dtype)
+    return VideoVAE(load_network(AutoencoderKLLTX2Video, folder / "vae", torch_dtype=dtype), folder, dtype)
 
 
 def _load_text(folder: Path, dtype: torch.dtype) -> TextStack:
     from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
     from transformers import Gemma3ForConditionalGeneration, GemmaTokenizer
 
-    tokenizer = _read(GemmaTokenizer, folder / "tokenizer")
+    tokenizer = read(GemmaTokenizer, folder / "tokenizer")
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return TextStack(
         tokenizer,
-        _load(Gemma3ForConditionalGeneration, folder / "text_encoder", dtype=dtype),
-        _load(LTX2TextConnectors, folder / "connectors", torch_dtype=dtype),
+        load_network(Gemma3ForConditionalGeneration, folder / "text_encoder", _UNUSED, dtype=dtype),
+        load_network(LTX2TextConnectors, folder / "connectors", torch_dtype=dtype),
     )
 
 
 #: weights of Gemma 3 that no caption passes through
 _UNUSED = ("model.vision_tower.", "model.multi_modal_projector.", "lm_head.")
-
-
-def _load(kind: Any, folder: Path, **dtype: torch.dtype) -> Any:
-    """Load a network; weights that the files lack would else stay random without a word."""
-    module, report = _read(kind, folder, use_safetensors=True, output_loading_info=True, **dtype)
-    missing = sorted(name for name in report["missing_keys"] if not name.startswith(_UNUSED))
-    if missing:
-        raise Failure(
-            f"{folder} lacks {len(missing)} weights of {kind.__name__} ({missing[0]}, ...)",
-            "fetch the checkpoint again, or point `model` to a complete one",
-        )
-    return module.requires_grad_(False).eval()
-
-
-def _read(kind: Any, folder: Path, **arguments: Any) -> Any:
-    try:
-        with without_bars():
-            return kind.from_pretrained(folder, local_files_only=True, **arguments)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise Failure(
-            f"{kind.__name__} does not load from {folder}: {error}",
-            "fetch the checkpoint again; only safetensors files are opened",
-        ) from error
-
-
-@contextmanager
-def without_bars() -> Iterator[None]:
-    """Keep transformers from drawing progress bars of its own into the run's."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def transformer_of(live: Any) -> Any:
@@ -168,15 +131,4 @@ def transformer_of(live: Any) -> Any:
 
 def unwrapped(live: Any) -> LTX2VideoTransformer3DModel:
     """Return the diffusers model itself, below whatever wraps it (data parallelism, compilation)."""
-    module = transformer_of(live)
-    while not isinstance(module, LTX2VideoTransformer3DModel):
-        module = module._orig_mod if hasattr(module, "_orig_mod") else module.module
-    return module
-
-
-def device_of(module: torch.nn.Module) -> torch.device:
-    """Return where a module computes: with group offload that is not where its weights lie between uses."""
-    try:
-        return torch.device(_get_group_onload_device(module))
-    except ValueError:
-        return next(module.parameters()).device
+    return loading.unwrapped(transformer_of(live), LTX2VideoTransformer3DModel)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, LTX2Pipeline
 
-from vflow.engine.problems import Failure, suggest
+from vflow.engine.problems import Failure
+from vflow.nodes.families import drawing
 from vflow.nodes.families.base import SamplingRequest
+from vflow.nodes.families.drawing import as_bytes, evaluating, step_teller, tiling
 from vflow.nodes.families.ltx2.declaration import LTX2
 from vflow.nodes.families.ltx2.parts import Denoiser, VideoVAE, unwrapped
 
@@ -61,7 +62,7 @@ def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndar
     prompt = _joined(request.embeddings, "prompt", device, unwrapped(denoiser).dtype)
     if guided and request.negative is not None:
         prompt |= _joined(request.negative, "negative_prompt", device, unwrapped(denoiser).dtype)
-    with _evaluating(unwrapped(denoiser)), _tiling(vae.vae, bool(options["vae_tiling"])):
+    with evaluating(unwrapped(denoiser)), tiling(vae.vae, bool(options["vae_tiling"])):
         output = pipeline(
             **prompt,
             **_guidance(request.guidance, options),
@@ -72,11 +73,10 @@ def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndar
             motion_speed=options["motion_speed"],
             num_inference_steps=request.steps,
             generator=torch.Generator("cpu").manual_seed(request.seed),
-            callback_on_step_end=_step_teller(request),
+            callback_on_step_end=step_teller(request),
             output_type="np",
         )
-    # a transformer that diverged says NaN, which is drawn black
-    return np.asarray(np.round(np.nan_to_num(output.frames[0]) * 255), dtype=np.uint8)
+    return as_bytes(output.frames[0])
 
 
 def read_options(given: Mapping[str, Any], denoiser: Denoiser) -> dict[str, Any]:
@@ -85,13 +85,7 @@ def read_options(given: Mapping[str, Any], denoiser: Denoiser) -> dict[str, Any]
     Raises:
         Failure: an unknown option, a value of another kind, or a block that the transformer does not have.
     """
-    known = LTX2.sampling_options
-    for name, value in given.items():
-        if name not in known:
-            raise Failure(f"LTX Video 2 has no sampling option {name!r}", suggest(name, known))
-        if not known[name].fits(value):
-            raise Failure(f"sampling option {name} is {value!r}", f"write a value like {known[name].default!r}")
-    options = {name: given.get(name, option.default) for name, option in known.items()}
+    options = drawing.read_options(LTX2, given)
     blocks = len(unwrapped(denoiser).transformer_blocks)
     if options["stg_scale"] > 0 and not 0 <= options["stg_block"] < blocks:
         raise Failure(
@@ -144,34 +138,3 @@ def _joined(
 ) -> dict[str, torch.Tensor]:
     joined = torch.cat([kept["video"], kept["audio"]], dim=-1)[None].to(device, dtype)
     return {f"{name}_embeds": joined, f"{name}_attention_mask": kept["mask"][None].to(device)}
-
-
-def _step_teller(request: SamplingRequest) -> Any:
-    if request.on_step is None:
-        return None
-
-    def tell(_pipeline: LTX2Pipeline, step: int, _timestep: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
-        request.on_step(step + 1, request.steps)  # type: ignore[misc]
-        return {}
-
-    return tell
-
-
-@contextmanager
-def _evaluating(module: torch.nn.Module) -> Iterator[None]:
-    training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(training)
-
-
-@contextmanager
-def _tiling(vae: Any, wanted: bool) -> Iterator[None]:
-    tiled = vae.use_tiling
-    vae.use_tiling = tiled or wanted
-    try:
-        yield
-    finally:
-        vae.use_tiling = tiled

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from vflow.nodes.families.ltx2.parts import TextStack, device_of
+from vflow.nodes.families.loading import device_of
+from vflow.nodes.families.ltx2.parts import TextStack
 
 #: What `LTX2Pipeline` pads and cuts prompts to.
 MAX_LENGTH = 1024

@@ -2,6 +2,7 @@ import hashlib
 import os
 import shutil
 import stat
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -160,11 +161,11 @@ with Store(Path(sys.argv[1])).scratch() as folder:
     left = child.stdout.readline().strip()
     living = Store(store.folder)
     with living.scratch():
-        assert os.path.exists(left)  # its owner lives
+        assert Path(left).exists()  # its owner lives
     child.kill()
     child.wait()
     with Store(store.folder).scratch():
-        assert not os.path.exists(left)
+        assert not Path(left).exists()
 
 
 def test_a_temporary_folder_of_another_machine_is_left_alone_for_a_week(store):

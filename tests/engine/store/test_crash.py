@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -49,7 +50,8 @@ class Hook:
             self.count += 1
             if self.count == self.at:
                 self._end(name, args)
-            result = self.real[name](*args, **kwargs)
+            # what is synced is kept in mind here; really syncing would only take time
+            result = self.real[name](*args, **kwargs) if name != "fsync" else None
             self._note(name, args)
             return result
 
@@ -61,7 +63,7 @@ class Hook:
         elif name == "fsync":
             path = _path(args[0])
             self.unsynced.discard(path)
-            self.renamed = {t: s for t, s in self.renamed.items() if os.path.dirname(t) != path}
+            self.renamed = {t: s for t, s in self.renamed.items() if str(Path(t).parent) != path}
         elif name == "replace":
             source, target = map(str, args)
             self.renamed[target] = source
@@ -74,15 +76,15 @@ class Hook:
             self.real["write"](args[0], bytes(args[1])[: len(args[1]) // 2])
         if self.power:
             for path in self.unsynced:
-                if os.path.exists(path):
+                if Path(path).exists():
                     os.truncate(path, 0)
             for target, source in self.renamed.items() if self.undo else ():
-                os.rename(target, source)
+                Path(target).rename(source)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _path(handle):
-    return os.readlink(f"/proc/self/fd/{handle}")
+    return str(Path(f"/proc/self/fd/{handle}").readlink())
 
 
 def killed_at(point, folder, record, **how):
@@ -103,12 +105,16 @@ def killed_at(point, folder, record, **how):
     return status != 0
 
 
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     "how",
     [{}, {"power": True}, {"power": True, "undo": True}],
     ids=["killed", "power failed", "power failed and names lost"],
 )
-def test_whenever_the_process_ends_the_next_one_finds_only_whole_results(tmp_path, record, key, how):
+def test_whenever_the_process_ends_the_next_one_finds_only_whole_results(
+    tmp_path, monkeypatch, record, key, how, stride
+):
+    monkeypatch.setattr(os, "fsync", lambda _handle: None)
     point, ends = 1, 0
     while True:
         folder = tmp_path / str(point)
@@ -116,7 +122,7 @@ def test_whenever_the_process_ends_the_next_one_finds_only_whole_results(tmp_pat
         if not killed_at(point, folder, record, **how):
             break
         ends += 1
-        store = Store(folder / "store")
+        store = Store(folder / "store", stall=0.1)  # a claim may have lost its content, and with it its holder's name
         before = store.lookup(map(key, "abc"))
         for found in before.values():
             for blob in found.blobs:
@@ -127,10 +133,10 @@ def test_whenever_the_process_ends_the_next_one_finds_only_whole_results(tmp_pat
         assert set(after) == {key("a"), key("b"), key("c")}
         assert all(after[key] == found for key, found in before.items())
         assert store.recall("probe", "x") == {"y": 1}
-        assert len(os.listdir(store.folder / "tmp")) == 1  # what the killed one left was swept
+        assert len(list((store.folder / "tmp").iterdir())) == 1  # what the killed one left was swept
         store.close()
-        point += 1
-    assert ends > 40
+        point += stride
+    assert ends > 60 // stride
 
 
 def test_a_process_killed_at_any_time_leaves_an_index_that_works(tmp_path, record, key):

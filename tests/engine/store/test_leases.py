@@ -8,24 +8,28 @@ import pytest
 from vflow.engine.problems import Interrupted
 from vflow.engine.store import Record, Store, leases, owners
 
-#: Computes one key, once in all: waits at the start for the others, then claims, looks, computes, publishes.
+#: Computes each of the keys once in all processes: waits at the start for the others, then claims, looks, computes.
 WORKER = """
 import sys, time
 from pathlib import Path
 from vflow.engine.store import Record, Store
-store, key, seconds, log = Store(Path(sys.argv[1])), sys.argv[2], float(sys.argv[3]), sys.argv[4]
+store, keys, seconds, log = Store(Path(sys.argv[1])), sys.argv[2].split(), float(sys.argv[3]), sys.argv[4]
 print("ready", flush=True)
 input()
-with store.lease(key, lambda holder: print("waits for", holder, flush=True)):
-    found = store.lookup([key])
-    if not found:
-        with open(log, "a") as file:
-            file.write("computed\\n")
-        print("computes", flush=True)
-        time.sleep(seconds)
-        store.publish(Record(key=key, node_type="T", version=1, output=[1], seconds=seconds, created=0.0))
-print("has", store.lookup([key])[key].output, flush=True)
+for key in keys:
+    with store.lease(key, lambda holder: print("waits for", holder, flush=True)):
+        if not store.lookup([key]):
+            with open(log, "a") as file:
+                file.write("computed\\n")
+            print("computes", flush=True)
+            time.sleep(seconds)
+            store.publish(Record(key=key, node_type="T", version=1, output=[1], seconds=seconds, created=0.0))
+    print("has", store.lookup([key])[key].output, flush=True)
 """
+
+
+def claims(folder):
+    return sorted(path.name for path in (folder / "leases").iterdir())
 
 
 def start_all(children):
@@ -40,7 +44,7 @@ def test_a_lease_leaves_nothing_behind(store):
     with store.lease("abc") as lease:
         assert lease.owned
     assert not lease.owned
-    assert os.listdir(store.folder / "leases") == []
+    assert claims(store.folder) == []
 
 
 def test_a_lease_is_released_after_an_error(store):
@@ -94,23 +98,19 @@ def test_several_processes_compute_one_key_once(store, python, key, tmp_path, nu
     assert all(out.endswith("has [1]\n") for out, _ in outputs)
     assert log.read_text() == "computed\n"
     assert sum("waits for process" in out for out, _ in outputs) == number - 1
-    assert os.listdir(store.folder / "leases") == []
+    assert claims(store.folder) == []
 
 
 def test_many_keys_are_computed_once_by_four_processes(store, python, key, tmp_path):
-    code = WORKER.replace("with store.lease(key", "for key in key.split():\n  with store.lease(key", 1)
-    head, _, rest = code.partition("  with store.lease(key")
-    body, _, last = rest.partition("\nprint(")
-    code = head + "  with store.lease(key" + body.replace("\n", "\n  ")
     names = [key(n) for n in range(40)]
     log = tmp_path / "log"
-    children = [python(code, store.folder, " ".join(names), 0.001, log, stdin=-1) for _ in range(4)]
+    children = [python(WORKER, store.folder, " ".join(names), 0.001, log, stdin=-1) for _ in range(4)]
     start_all(children)
     for child in children:
         assert child.wait(timeout=60) == 0, child.stderr.read()
     assert set(store.lookup(names)) == set(names)
     assert log.read_text() == "computed\n" * 40
-    assert os.listdir(store.folder / "leases") == []
+    assert claims(store.folder) == []
 
 
 def test_a_killed_holder_is_replaced_within_seconds_by_one_waiter(store, python, key, tmp_path):
@@ -128,7 +128,7 @@ def test_a_killed_holder_is_replaced_within_seconds_by_one_waiter(store, python,
         assert waiter.wait(timeout=30) == 0, waiter.stderr.read()
     assert time.monotonic() - began < 8
     assert log.read_text() == "computed\n" * 2
-    assert os.listdir(store.folder / "leases") == []
+    assert claims(store.folder) == []
 
 
 def test_what_a_killed_holder_left_does_not_hold_up_the_next(store, python, key, tmp_path):
@@ -141,7 +141,7 @@ def test_what_a_killed_holder_left_does_not_hold_up_the_next(store, python, key,
     with store.lease(key("a")) as lease:
         assert lease.owned
     assert time.monotonic() - began < 2
-    assert os.listdir(store.folder / "leases") == []
+    assert claims(store.folder) == []
 
 
 def foreign(key, number=1, count=0, host="elsewhere", boot="other"):
@@ -178,7 +178,7 @@ def test_a_holder_elsewhere_is_timed_on_the_own_clock(tmp_path):
     with store.lease("abc") as lease:
         assert 0.9 < time.monotonic() - began < 5
         assert lease.owned
-        assert os.listdir(tmp_path / "leases") == ["abc.2"]
+        assert claims(tmp_path) == ["abc.2"]
 
 
 def test_a_claim_without_content_is_waited_for_and_then_passed(tmp_path):
@@ -238,16 +238,16 @@ def test_a_holder_beats_while_it_works(store):
 
 
 def test_a_higher_claim_that_a_listing_did_not_show_wins(store, monkeypatch):
+    folder = store.folder / "leases"
     with store.lease("abc"):
-        os.rename(store.folder / "leases" / "abc.1", store.folder / "leases" / "abc.2")
+        (folder / "abc.1").rename(folder / "abc.2")
         real = os.listdir
         stale = iter([[]])
         monkeypatch.setattr(os, "listdir", lambda path: next(stale, None) or real(path))
         deadline = time.monotonic() + 0.3
         with pytest.raises(Interrupted), store.lease("abc", should_stop=lambda: time.monotonic() > deadline):
             pass
-        assert real(store.folder / "leases") == ["abc.2"]
-        os.rename(store.folder / "leases" / "abc.2", store.folder / "leases" / "abc.1")
+        assert claims(store.folder) == ["abc.2"]
 
 
 def test_old_claims_of_ended_processes_are_swept(tmp_path, record):
@@ -258,7 +258,7 @@ def test_old_claims_of_ended_processes_are_swept(tmp_path, record):
         (tmp_path / "leases" / f"{name}.1").write_bytes(f"{1:015d}\n{ended.name}\nnonce\n".encode())
     os.utime(tmp_path / "leases" / "old.1", (1, 1))
     with Store(tmp_path).lease("abc"):
-        assert set(os.listdir(tmp_path / "leases")) == {"abc.1", "young.1"}
+        assert claims(tmp_path) == ["abc.1", "young.1"]
 
 
 def test_a_double_computation_is_harmless(store, record, key):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from vflow.engine.problems import Failure
-from vflow.engine.store import Damaged, Record, Store
+from vflow.engine.store import Damaged, Record, Store, files
 from vflow.engine.values import Blob
 
 
@@ -59,6 +59,26 @@ def test_publishing_again_replaces(store, record, key):
     for reader in (store, Store(store.folder)):
         assert reader.lookup([key("a")])[key("a")].seconds == 9.0
         assert reader.lookup([key("a")])[key("a")].output is None
+
+
+@pytest.mark.parametrize("whole_disk", [True, False])
+def test_a_large_group_is_durable_before_it_is_known(store, record, key, monkeypatch, whole_disk):
+    events = []
+    real_sync, real_replace = files.sync, os.replace
+    monkeypatch.setattr(files, "_sync_disk", lambda _root: events.append("disk") or whole_disk)
+    monkeypatch.setattr(files, "sync", lambda path: events.append("sync") or real_sync(path))
+    monkeypatch.setattr(os, "replace", lambda *names: events.append("rename") or real_replace(*names))
+    monkeypatch.setattr(store._index, "put_many", lambda rows: events.append("index"))
+    store.put_bytes(b"makes the folders")
+    for shard in range(256):
+        (store.folder / "records" / f"{shard:02x}").mkdir(parents=True)
+    events.clear()
+    store.publish_many([record(n) for n in range(100)])
+    syncs = ["disk"] if whole_disk else ["disk"] + ["sync"] * 100
+    assert events[: len(syncs) + 100] == syncs + ["rename"] * 100
+    folders = len({key(n)[:2] for n in range(100)})
+    assert events[len(syncs) + 100 :] == (["disk"] if whole_disk else ["disk"] + ["sync"] * folders) + ["index"]
+    assert len(store.lookup(key(n) for n in range(100))) == 100
 
 
 def test_a_record_is_not_published_without_its_blobs(store, record, key):
@@ -300,7 +320,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def lookup_agrees(self):
-        whole = {k: r for k, r in self.published.items() if set(r.sizes) <= self.there}
+        whole = {k: r for k, r in self.published.items() if {b.digest for b in r.blobs} <= self.there}
         assert self.store.lookup(["aaa", "aab", "bbb", "ccc"]) == whole
         assert self.store.lookup(self.published, check_blobs=False) == self.published
 

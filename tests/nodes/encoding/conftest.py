@@ -1,5 +1,7 @@
 """The LTX-2 miniature, drawn clips, and the engine's own context over a store in a temporary folder."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,8 @@ from vflow.engine.values import Items
 from vflow.nodes.models import source
 from vflow.nodes.values import VAE, Caption, TextEncoder, Window
 
+HEAVY = SimpleNamespace(node=SimpleNamespace(light=False))  #: what a context asks of its node
+
 
 class Studio:
     """Makes clips and encodes them."""
@@ -21,7 +25,7 @@ class Studio:
         self.world = World(Store(folder / "store"), lender=Lender())
         self.events = []
         self.world.bus.listen(self.events.append)
-        self.context = NodeContext(self.world, Step("encode", bound=None, index=0))
+        self.context = NodeContext(self.world, Step("encode", bound=HEAVY, index=0))
         self.vae, self.text_encoder = self.recipe(VAE), self.recipe(TextEncoder)
         self.vae.fetch(self.context)
 

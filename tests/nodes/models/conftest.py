@@ -95,7 +95,7 @@ class Desk(Context):
         return self.labels.get(identity, identity[:12])
 
     @contextmanager
-    def load(self, recipe):
+    def load(self, recipe, *, keep=True):
         base = recipe.open_base(self)
         live = recipe.prepare(base, self)
         yield live

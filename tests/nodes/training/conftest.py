@@ -1,6 +1,7 @@
 """The LTX-2 miniature, random latents, and the engine's own context over a store in a temporary folder."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,8 @@ from vflow.nodes.models.adapters import LoRA
 from vflow.nodes.training import TrainLoop
 from vflow.nodes.values import EMPTY_ROW, VAE, Caption, Latent, Sampling, TextEncoder, Transformer
 
+HEAVY = SimpleNamespace(node=SimpleNamespace(light=False))  #: what a context asks of its node
+
 SIZES = {"a": (64, 64), "b": (64, 64), "c": (64, 64), "d": (64, 96), "e": (64, 96)}
 
 
@@ -28,7 +31,7 @@ class Bench:
         self.folder = folder
         self.events = []
         self.world.bus.listen(self.events.append)
-        self.step = Step("train", bound=None, index=0)
+        self.step = Step("train", bound=HEAVY, index=0)
 
     def context(self, work="work"):
         self.step.work_key = digest(work)

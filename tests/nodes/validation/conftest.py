@@ -1,5 +1,7 @@
 """The LTX-2 miniature with an adapter, and the engine's own context over a store in a temporary folder."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from vflow.engine.contexts import NodeContext, World
@@ -13,6 +15,8 @@ from vflow.nodes.models.adapters import LoRA
 from vflow.nodes.validation import Sampler, Validate
 from vflow.nodes.values import VAE, Adapter, Caption, TextEncoder, Transformer
 
+HEAVY = SimpleNamespace(node=SimpleNamespace(light=False))  #: what a context asks of its node
+
 SMALL = {"width": 64, "height": 64, "frames": 9, "steps": 2, "guidance": 1.0}
 
 
@@ -23,7 +27,7 @@ class Stage:
         self.world = World(Store(folder / "store"), lender=Lender())
         self.events = []
         self.world.bus.listen(self.events.append)
-        self.context = NodeContext(self.world, Step("draw", bound=None, index=0))
+        self.context = NodeContext(self.world, Step("draw", bound=HEAVY, index=0))
         self.transformer, self.vae = self.recipe(Transformer), self.recipe(VAE)
         self.vae.fetch(self.context)
         self.prompts = self.encoded({"square": "a red square", "disc": "a blue disc"})

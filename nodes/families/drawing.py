@@ -1,0 +1,67 @@
+"""What drawing a clip with a diffusers pipeline needs in every family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from vflow.engine.problems import Failure, suggest
+from vflow.nodes.families.base import Family, SamplingRequest
+
+
+def read_options(family: Family | type[Family], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all of a family's sampling options, those that were not given at their defaults.
+
+    Raises:
+        Failure: an unknown option, or a value of another kind.
+    """
+    known = family.sampling_options
+    for name, value in given.items():
+        if name not in known:
+            raise Failure(f"{family.title} has no sampling option {name!r}", suggest(name, known))
+        if not known[name].fits(value):
+            raise Failure(f"sampling option {name} is {value!r}", f"write a value like {known[name].default!r}")
+    return {name: given.get(name, option.default) for name, option in known.items()}
+
+
+def step_teller(request: SamplingRequest) -> Any:
+    """Return what a pipeline takes as `callback_on_step_end` to tell `request.on_step`; None where there is none."""
+    if request.on_step is None:
+        return None
+
+    def tell(_pipeline: Any, step: int, _timestep: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
+        request.on_step(step + 1, request.steps)  # type: ignore[misc]
+        return {}
+
+    return tell
+
+
+def as_bytes(frames: Any) -> np.ndarray:
+    """Return frames (F, H, W, 3) in [0, 1] as uint8; what a diverged transformer said (NaN) becomes black."""
+    return np.asarray(np.round(np.nan_to_num(frames) * 255), dtype=np.uint8)
+
+
+@contextmanager
+def evaluating(module: torch.nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode for a while."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
+
+
+@contextmanager
+def tiling(vae: Any, wanted: bool) -> Iterator[None]:
+    """Let a VAE decode in tiles for a while, where that is wanted."""
+    tiled = vae.use_tiling
+    vae.use_tiling = tiled or wanted
+    try:
+        yield
+    finally:
+        vae.use_tiling = tiled
