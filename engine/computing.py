@@ -32,7 +32,7 @@ class Computing:
     def __init__(self, plan: Plan, world: World, tally: Tally, publisher: Publisher, step: Step) -> None:
         self.plan, self.world, self.publisher, self.step = plan, world, publisher, step
         self.count = tally.of(step)
-        self._finished = lambda: world.emit(tally.finished(step, "computed"))
+        self._finished = lambda: world.emit(tally.finished(step, "computed" if self.count.computed else "reused"))
 
     def output(self, inputs: dict[str, Any]) -> Any:
         """Return the node's output, computed here or found after waiting for another process.

@@ -19,7 +19,7 @@ from vflow.engine.problems import Problem
 #: A text may have this many bytes, nest this deep, hold this many keys and values, and repeat this much by aliases.
 MAX_BYTES = 4 << 20
 MAX_DEPTH = 50
-MAX_VALUES = 400_000
+MAX_VALUES = 250_000
 MAX_ALIASED = 200_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -39,6 +39,12 @@ class Document:
 def parse(text: str, file: str = "") -> Document:
     """Read a YAML text. Whatever is wrong stands in the document's `problems`; nothing is raised."""
     findings = Findings()
+    document = _parsed(text, file, findings)
+    document.problems += findings.rest(file)
+    return document
+
+
+def _parsed(text: str, file: str, findings: Findings) -> Document:
     document = Document(file, text, problems=findings.problems)
     if len(text) > MAX_BYTES:
         findings.add(Place(file), "", f"the text is longer than {MAX_BYTES >> 20} MiB", "a graph file is far smaller")

@@ -93,6 +93,7 @@ def load(
         dict.fromkeys(findings.problems),
         key=lambda problem: (problem.line > 0, problem.file != str(path), problem.file, problem.line, problem.column),
     )
+    loaded.problems += findings.rest(str(path))
     return loaded
 
 

@@ -22,8 +22,9 @@ from vflow.engine.problems import suggest
 
 #: What the long form says of a parameter.
 KEYS = ("default", "type", "help", "min", "max", "choices")
-#: A graph may have this many parameters, those of its profiles counted again.
+#: A graph may have this many parameters, those of its profiles counted again, and this many profiles.
 MAX_PARAMETERS = 10_000
+MAX_PROFILES = 1_000
 
 #: type -> what may stand there in words, its short name in words, the types of plain data
 TYPES: dict[str, tuple[str, str, tuple[type, ...]]] = {
@@ -133,9 +134,11 @@ def with_long_forms(root: Piece, findings: Findings) -> Piece:
     profiles = root.get("profiles")
     within = list(profiles.data.items()) if profiles is not None and type(profiles.data) is dict else []
     mine = [piece.get("params") for _, piece in within]
-    if sum(len(one.data) for one in (root.get("params"), *mine) if _is_mapping(one)) > MAX_PARAMETERS:
+    many = sum(len(one.data) for one in (root.get("params"), *mine) if _is_mapping(one)) > MAX_PARAMETERS
+    if many or len(within) > MAX_PROFILES:
         message = f"the graph has more than {MAX_PARAMETERS:,} parameters, those of its profiles included"
-        findings.add((root.get("params") or root).place(key=True), "params", message, "is this a graph?")
+        part, message = ("params", message) if many else ("profiles", f"there are more than {MAX_PROFILES:,} profiles")
+        findings.add((root.get(part) or root).place(key=True), part, message, "is this a graph?")
         return root.with_data({name: piece for name, piece in root.data.items() if name not in ("params", "profiles")})
     data = dict(root.data)
     if _is_mapping(params := root.get("params")):
@@ -259,7 +262,7 @@ class _Declaration:
                 return
             given = piece.data if type(piece.data) is str else ""
             remedy = self.findings.suggest(given, TYPES, f"known: {', '.join(TYPES)}")
-            self._tell(piece, "type", f"there is no type {show(piece.data)}", remedy)
+            self._tell(piece, "type", f"must be the name of a type, not {show(piece.data)}", remedy)
         elif any(self._get(key) for key in KEYS if key != "default"):
             choices = self._get("choices")
             listed = choices.data if choices is not None and type(choices.data) is list else []
@@ -277,7 +280,7 @@ class _Declaration:
         if parameter.minimum is not None and parameter.maximum is not None and parameter.minimum > parameter.maximum:
             message = f"{show(parameter.maximum)} is less than `min: {show(parameter.minimum)}`"
             self._tell(self.piece.data["max"], "max", message, "exchange them")
-            parameter.maximum = None
+            parameter.minimum = parameter.maximum = None
 
     def _bound(self, key: str) -> float | None:
         piece = self._get(key)
@@ -298,7 +301,8 @@ class _Declaration:
         if piece is None:
             return
         if type(piece.data) is not list or not piece.data:
-            self._tell(piece, "choices", f"must be a list, not {show(piece.data)}", "write `choices: [a, b]`")
+            given = show(piece.data) if piece.data != [] else "an empty one"
+            self._tell(piece, "choices", f"must be a list, not {given}", "write `choices: [a, b]`")
             return
         fit = [one for one in piece.data if self._may_be_chosen(one)]
         self.parameter.choices = tuple(one.plain() for one in fit)

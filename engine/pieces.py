@@ -19,6 +19,8 @@ _WORDS: dict[str, Any] = {
     **{sign + word: -inf if sign == "-" else inf for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")},
     **dict.fromkeys((".nan", ".NaN", ".NAN"), nan),
 }
+#: How many problems of each severity are told of a file.
+MOST_TOLD = 1_000
 _LONGEST_NUMBER = 300  # digits; Python refuses to turn much longer ones into integers, and nobody writes them
 
 
@@ -90,14 +92,27 @@ class Piece:
 
 
 class Findings:
-    """The problems found so far. Suggestions stop after many, so that a file full of mistakes is still told quickly."""
+    """The problems found so far. A file full of mistakes is still told quickly: after many there are no suggestions,
+    and of each severity the first `MOST_TOLD` are told and the others counted.
+    """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self._counts: dict[Severity, int] = {}
 
     def add(self, at: Place, where: str, message: str, remedy: str = "", severity: Severity = "error") -> None:
         """Add one problem."""
-        self.problems.append(Problem(message, remedy, where, severity, at.file, at.line, at.column))
+        count = self._counts[severity] = self._counts.get(severity, 0) + 1
+        if count <= MOST_TOLD:
+            self.problems.append(Problem(message, remedy, where, severity, at.file, at.line, at.column))
+
+    def rest(self, file: str) -> list[Problem]:
+        """Say how many problems were left out."""
+        return [
+            Problem(f"there are {count - MOST_TOLD:,} more {severity}s, which are not shown", "", "", severity, file)
+            for severity, count in self._counts.items()
+            if count > MOST_TOLD
+        ]
 
     def suggest(self, word: str, known: Collection[str], otherwise: str = "") -> str:
         """Return a remedy: the nearest known word, else `otherwise`, else the first of the known words."""

@@ -41,6 +41,7 @@ class Publisher:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: list[_Waiting] = []
+        self._claims: set[str] = set()  # not given up yet
         self._since = 0.0
         self._lock = threading.Lock()  # over the list
         self._writing = threading.Lock()  # over a group's way to the disk, so that groups stay in order
@@ -63,6 +64,7 @@ class Publisher:
             if not self._waiting:
                 self._since = time.monotonic()
             self._waiting.append(_Waiting(record, announce, release, claim))
+            self._claims.add(claim)
             waiting = len(self._waiting)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
@@ -87,9 +89,9 @@ class Publisher:
         """Publish what waits, or do so if it holds up the claim of that key; errors are told later."""
         if claim:
             with self._lock:
-                if not any(waiting.claim == claim for waiting in self._waiting):
+                if claim not in self._claims:
                     return
-        self._write()
+        self._write()  # after a group that is being written just now
 
     def close(self) -> BaseException | None:
         """Publish what waits, and end the thread. Returns what went wrong, if nobody was told yet."""
@@ -131,6 +133,7 @@ class Publisher:
             finally:
                 for waiting in group:
                     waiting.release()
+                    self._claims.discard(waiting.claim)
 
     def _raise_error(self) -> None:
         if self._error is not None:

@@ -12,6 +12,9 @@ from vflow.engine.parameters import Parameter, check, declared, read_value, with
 from vflow.engine.pieces import Findings, Piece, Place, show
 from vflow.engine.problems import printable
 
+#: How many nodes a graph may have.
+MAX_NODES = 20_000
+
 _TOP = ("vflow", "name", "about", "extends", "params", "profiles", "nodes", "outputs")
 _OF_PROFILE = ("about", "params", "nodes", "outputs")
 _OF_NODE = ("type", "inputs", "disabled")
@@ -49,6 +52,10 @@ def resolve(
     parameters = reader.parameters(parts)
     for chosen in profiles:
         parts = reader.with_profile(parts, chosen)
+    if len(parts["nodes"].data) > MAX_NODES:
+        message = f"the graph has more than {MAX_NODES:,} nodes"
+        findings.add(parts["nodes"].place(key=True), "nodes", message, "split it")
+        parts["nodes"] = parts["nodes"].with_data({})
     parts["params"] = reader.with_sets(parts["params"], parameters, sets)
     params = reader.values(parts["params"], parameters)
     filler = Filler(params, findings, parameters)

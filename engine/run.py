@@ -84,7 +84,8 @@ class Run:
         except VflowError as error:
             self._fail(error)
         finally:
-            if error_of_last := self._publisher.close():
+            error_of_last = self._publisher.close()
+            if isinstance(error_of_last, Exception):
                 self._fail(error_of_last)
             self._lender.keep_only(set())
         return self._finish("interrupted" if interrupted else "failed" if self._failures else "done", files)

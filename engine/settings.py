@@ -14,6 +14,8 @@ from vflow.engine.pieces import Findings, scalar, show
 
 Path = tuple[str | int, ...]
 
+_MOST_WRONG = 5_000  # each costs a kilobyte while it is read
+
 
 @dataclass(frozen=True)
 class Wrong:
@@ -35,6 +37,8 @@ def make(cls: type[Node], settings: Mapping[str, Any], findings: Findings) -> tu
     try:
         node = cls.model_validate_json(json.dumps(settings), strict=True)
     except ValidationError as error:
+        if (count := error.error_count()) > _MOST_WRONG:
+            return None, [Wrong((), f"{count:,} values in it are wrong")]
         told = {one.path for one in wrong}
         found = [_read(cls, settings, one, findings) for one in error.errors(include_url=False)]
         wrong += [one for one in _joined(found, settings) if one.path not in told]

@@ -76,6 +76,8 @@ class Tally:
     def _state(self, step: Step) -> str:
         if step.name in self.broken:
             return self.broken[step.name]
+        if step.state == "computed" and not self.of(step).computed:
+            return "reused"  # another process computed it, or an equal node
         if step.state in ("light", "reused", "computed", "failed"):
             return step.state
         return "skipped" if step.wanted else "not needed"

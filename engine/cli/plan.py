@@ -116,7 +116,7 @@ def lines(session: Session) -> list[str]:
 
     text += ["", *effect_lines(effects_of(session))]
     for section in answers("vflow.plan_sections", session):
-        text += ["", *section]
+        text += ["", *section] if section else []
     return text
 
 

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from vflow.engine import keys
@@ -59,8 +60,9 @@ class Blobs:
         if not exists_with_size(path, blob.size):
             raise Damaged(blob, "has the wrong size" if os.path.exists(path) else "is missing")
         if verify and blob.digest not in self._verified:
-            if keys.digest_file(Path(path)) != blob.digest:
-                self._files.set_aside(path)
+            if not _is_whole(path, blob.digest):
+                with suppress(OSError):  # in a store that cannot be written it stays where it is
+                    self._files.set_aside(path)
                 raise Damaged(blob, "is damaged")
             self._verified.add(blob.digest)
         return Path(path)
@@ -126,6 +128,20 @@ class Blobs:
         target = self.path_of(digest)
         self._files.place(temporary, target)
         sync(os.path.dirname(target))
+
+
+def _is_whole(path: str, digest: str) -> bool:
+    """Hash a file; what the disk cannot give back any more is not whole.
+
+    Raises:
+        OSError: it cannot be read for another reason.
+    """
+    try:
+        return keys.digest_file(Path(path)) == digest
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return False
 
 
 def _is_shared(source: Path) -> bool:

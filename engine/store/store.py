@@ -116,7 +116,8 @@ class Store:
         """
         self._check()
         self.bring([blob])
-        return self._blobs.checked_path(blob, verify)
+        with told_in_words(self._root):
+            return self._blobs.checked_path(blob, verify)
 
     def damaged(self, blobs: Iterable[Blob]) -> set[str]:
         """Hash these blobs, each once per process; return the digests of those that are missing or differ."""

@@ -28,7 +28,7 @@ def text(adapter: Adapter, carried: Carried) -> str:
         f"# {graph['name']}",
         *([graph["about"]] if graph.get("about") else []),
         _about(adapter, base),
-        _use(base),
+        _use(adapter, base),
         *_figures(data["metrics"]),
         _recipe(carried),
         # `--` would end the comment; inside a text of JSON this is the same
@@ -90,13 +90,18 @@ def _about(adapter: Adapter, base: _Base) -> str:
     return f"A LoRA of rank {adapter.rank} for {title}{named}{after}."
 
 
-def _use(base: _Base) -> str:
-    name = base.repository or "the base model"
+def _use(adapter: Adapter, base: _Base) -> str:
+    from vflow.nodes.families import families
+    from vflow.nodes.families.base import Family
+
+    name, known = base.repository or "the base model", families()
+    how = known[adapter.family].loads_adapter_by if adapter.family in known else Family.loads_adapter_by
+    call = how.format(folder="path/to/this/folder", file="pytorch_lora_weights.safetensors")
     code = [
         "from diffusers import DiffusionPipeline",
         "",
         f'pipe = DiffusionPipeline.from_pretrained("{name}")',
-        'pipe.load_lora_weights("path/to/this/folder", weight_name="pytorch_lora_weights.safetensors")',
+        f"pipe.{call}",
     ]
     return "\n".join(["## Use", "", "```python", *code, "```"])
 

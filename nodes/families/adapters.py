@@ -79,7 +79,9 @@ def load(
 
 
 def _read(file: Path, translate: Callable[[Tensors], Tensors] | None) -> tuple[Tensors, dict[str, Any] | None]:
-    tensors, texts = read_safetensors(file)
+    mapped, texts = read_safetensors(file)
+    # copies: in a mapped file tensors lie at odd addresses, where some kernels add up in another order
+    tensors = {name: tensor.clone() for name, tensor in mapped.items()}
     if translate is not None:
         tensors = translate(tensors)
     written = texts.get(LORA_ADAPTER_METADATA_KEY)

@@ -198,6 +198,10 @@ class Family(ABC):
     sampling_options: Mapping[str, SamplingOption] = {}
     lora_targets: Mapping[str, LoRATarget]
     default_lora_target: str
+    #: inputs of the attention, real and in the miniature: they tell adapters apart whose layers have equal names
+    widths: frozenset[int] = frozenset()
+    #: what a pipeline `pipe` of the family is asked to load an adapter that `save_adapter` wrote into a folder
+    loads_adapter_by: str = 'load_lora_weights("{folder}", weight_name="{file}")'
     #: rises when the miniature would come out otherwise
     miniature_version: int
 

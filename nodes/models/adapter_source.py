@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,11 +58,12 @@ def read_adapter(path: Path, family_name: str, context: Context) -> Adapter:
         header = read_header(path)
     except Failure as error:
         raise GraphError(error.message, error.remedy) from error
-    ranks = {layer[1]: shape[0] for key, shape in header.shapes.items() if (layer := _DOWN.fullmatch(key))}
-    if not ranks:
+    down = {layer[1]: shape for key, shape in header.shapes.items() if (layer := _DOWN.fullmatch(key))}
+    if not down:
         raise GraphError(f"{path} holds no LoRA", "give the adapter's own file")
-    name = family(family_name).name if family_name else _recognised(set(ranks), path)
-    return Adapter(blob=_stored(path, context), family=name, rank=max(ranks.values()), step=_step(header))
+    name = family(family_name).name if family_name else recognised(down, path)
+    rank = max(shape[0] for shape in down.values())
+    return Adapter(blob=_stored(path, context), family=name, rank=rank, step=_step(header))
 
 
 def _choose(names: list[str], file: str, where: str) -> str:
@@ -78,14 +80,23 @@ def _choose(names: list[str], file: str, where: str) -> str:
     return weights[0]
 
 
-def _recognised(layers: set[str], path: Path) -> str:
-    """Return the one family in which every adapted layer is a LoRA target."""
-    bare = {re.sub(r"^(transformer|diffusion_model)\.", "", layer) for layer in layers}
+def recognised(down: Mapping[str, tuple[int, ...]], path: Path) -> str:
+    """Return the one family in which every adapted layer is a LoRA target, by name and shape of the layers' A.
+
+    Where the names fit several, the layers' inputs decide.
+
+    Raises:
+        GraphError: no family fits, or several do.
+    """
+    bare = {re.sub(r"^(transformer|diffusion_model)\.", "", layer) for layer in down}
     fitting = [
         name
         for name, known in families().items()
         if all(any(re.fullmatch(t.pattern, layer) for t in known.lora_targets.values()) for layer in bare)
     ]
+    if len(fitting) > 1:
+        inputs = {shape[-1] for shape in down.values()}
+        fitting = [name for name in fitting if inputs & family(name).widths] or fitting
     if len(fitting) == 1:
         return fitting[0]
     told = f"fits several families: {', '.join(fitting)}" if fitting else "has layers of no known family"

@@ -96,6 +96,7 @@ class LTX2(Family):
         ),
     }
     default_lora_target = "video_attention"
+    widths = frozenset({4096, 32})
     miniature_version = 1
 
     def load(self, part: Part, folder: Path, dtype: DType) -> Any:

@@ -69,3 +69,23 @@ def test_batch_size_is_no_part_of_the_key_but_the_kept_type_is():
     assert EncodeText(batch_size=4).key_settings() == EncodeText().key_settings()
     assert EncodeText(batch_size=4).placed() == {"batch_size": 4}
     assert EncodeText(dtype="bfloat16").key_settings() != EncodeText().key_settings()
+
+
+def test_negative_prompts_are_encoded_in_their_own_way_and_keep_their_place(studio, monkeypatch):
+    from vflow.engine.values import Item
+    from vflow.nodes.values import NEGATIVE_ROW, Caption
+
+    told = []
+
+    def encode_negative(live, prompts):
+        told.extend(prompts)
+        return family.encode_text(live, ["something else"])
+
+    family = studio.text_encoder.family
+    monkeypatch.setattr(family, "encode_negative", encode_negative, raising=True)
+    prompts = studio.captions("one") + Items([Item(NEGATIVE_ROW, Caption(text="one", negative=True))])
+    kept = list(EncodeText(batch_size=2).run(studio.context, studio.text_encoder, prompts))
+    assert told == ["one"]
+    assert [embedding.caption for embedding in kept] == ["one", "one"]
+    assert kept[0].identity != kept[1].identity
+    assert Caption(text="one").identity != Caption(text="one", negative=True).identity

@@ -1,0 +1,173 @@
+"""What the family is: flavours, parts, rules, LoRA targets. Light; the heavy modules are imported when called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vflow.nodes.families.base import (
+    Batch,
+    Draws,
+    Family,
+    Flavour,
+    FlowOptions,
+    LoRATarget,
+    Prediction,
+    SamplingDefaults,
+    SamplingOption,
+    SamplingRequest,
+    VideoRules,
+)
+from vflow.nodes.values import DType, Part
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+_LATER = "image to video comes later"
+_SEEN = "this repository's name is used by several public projects"
+_RARE = "this repository's name was seen in one or two public projects only"
+
+_RULES = VideoRules(
+    frames_step=4, frames_rest=1, size_multiple=16, temporal_ratio=4, spatial_ratio=8, latent_channels=16, fps=24.0
+)
+#: sparse attention goes by blocks of 8 x 8 tokens, each of 16 x 16 pixels
+_SPARSE_RULES = replace(_RULES, size_multiple=128)
+
+_ATTENTION = r"\.(?:to_query|to_key|to_value|out_layer)"
+_VISUAL, _TEXT = r"visual_transformer_blocks\.\d+\.", r"text_transformer_blocks\.\d+\."
+_VISUAL_ATTENTION = rf"{_VISUAL}(?:self|cross)_attention{_ATTENTION}"
+_ALL_ATTENTION = rf"{_VISUAL_ATTENTION}|{_TEXT}self_attention{_ATTENTION}"
+_FEED_FORWARD = r"(?:visual|text)_transformer_blocks\.\d+\.feed_forward\.(?:in_layer|out_layer)"
+
+
+def _flavour(name: str, about: str, seen: str, sparse: bool = False, later: str = "") -> Flavour:
+    repository = f"kandinskylab/Kandinsky-5.0-{name}-Diffusers"
+    rules = "sparse attention (NABLA), sizes by 128" if sparse else "sizes by 16"
+    return Flavour(
+        repository,
+        about=f"{about}; {rules}, 4k+1 frames, 24 frames per second; {seen}",
+        licence_url=f"https://huggingface.co/{repository}",
+        later=later,
+        rules=_SPARSE_RULES if sparse else None,
+    )
+
+
+class Kandinsky5(Family):
+    """Kandinsky 5 Video: Lite with 2 billion parameters, Pro with 19 billion."""
+
+    name = "kandinsky5"
+    title = "Kandinsky 5 Video"
+    flavours: Mapping[str, Flavour] = {
+        "t2v-lite-sft-5s": _flavour("T2V-Lite-sft-5s", "Lite, tuned, 5 seconds: for LoRA", _SEEN),
+        "t2v-lite-sft-10s": _flavour("T2V-Lite-sft-10s", "Lite, tuned, 10 seconds", _SEEN, sparse=True),
+        "t2v-lite-pretrain-5s": _flavour("T2V-Lite-pretrain-5s", "Lite, not tuned, 5 seconds", _SEEN),
+        "t2v-lite-pretrain-10s": _flavour("T2V-Lite-pretrain-10s", "Lite, not tuned, 10 seconds", _SEEN, sparse=True),
+        "t2v-pro-sft-5s-hd": _flavour("T2V-Pro-sft-5s", "Pro, tuned, 5 seconds: for LoRA", _SEEN, sparse=True),
+        "t2v-pro-sft-10s-hd": _flavour("T2V-Pro-sft-10s", "Pro, tuned, 10 seconds", _RARE, sparse=True),
+        "t2v-pro-pretrain-5s-hd": _flavour("T2V-Pro-pretrain-5s", "Pro, not tuned, 5 seconds", _RARE, sparse=True),
+        "t2v-pro-pretrain-10s-hd": _flavour("T2V-Pro-pretrain-10s", "Pro, not tuned, 10 seconds", _RARE, sparse=True),
+        "i2v-lite-5s": _flavour("I2V-Lite-5s", "Lite, image to video", _SEEN, later=_LATER),
+        "i2v-pro-sft-5s": _flavour("I2V-Pro-sft-5s", "Pro, image to video", _SEEN, sparse=True, later=_LATER),
+    }
+    classes: Mapping[Part, frozenset[str]] = {
+        "transformer": frozenset({"Kandinsky5Transformer3DModel"}),
+        "vae": frozenset({"AutoencoderKLHunyuanVideo"}),
+        "text_encoder": frozenset({"Qwen2_5_VLForConditionalGeneration"}),
+    }
+    folders: Mapping[Part, tuple[str, ...]] = {
+        "transformer": ("transformer", "scheduler"),
+        "vae": ("vae",),
+        "text_encoder": ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"),
+    }
+    rules = _RULES
+    sampling = SamplingDefaults(steps=50, guidance=5.0, width=768, height=512, frames=121)
+    sampling_options: Mapping[str, SamplingOption] = {
+        "vae_tiling": SamplingOption(False, "decode in tiles: less memory, other pixels at the seams"),
+    }
+    lora_targets: Mapping[str, LoRATarget] = {
+        "projections": LoRATarget(
+            rf"{_VISUAL}(?:self|cross)_attention\.to_(?:query|key|value)"
+            rf"|{_TEXT}self_attention\.to_(?:query|key|value)",
+            "queries, keys and values of all attention (198 modules of Lite, 372 of Pro), as other trainers choose",
+        ),
+        "visual_attention": LoRATarget(
+            _VISUAL_ATTENTION, "self- and text attention of the video (256 modules of Lite, 480 of Pro)"
+        ),
+        "attention": LoRATarget(_ALL_ATTENTION, "attention of video and text (264 modules of Lite, 496 of Pro)"),
+        "attention_ff": LoRATarget(
+            rf"{_ALL_ATTENTION}|{_FEED_FORWARD}", "all attention and feed-forward (332 modules of Lite, 624 of Pro)"
+        ),
+    }
+    default_lora_target = "attention"
+    miniature_version = 1
+
+    def refusal(self, classes: Mapping[str, str]) -> str:
+        """Refuse checkpoints for image to video, which keep the first frame clean."""
+        return _LATER if classes.get("_class_name") == "Kandinsky5I2VPipeline" else ""
+
+    def load(self, part: Part, folder: Path, dtype: DType) -> Any:
+        """Load a part: a `Denoiser`, a `VideoVAE` or a `TextStack` of `parts.py`."""
+        from vflow.nodes.families.kandinsky5 import parts
+
+        return parts.load(part, folder, dtype)
+
+    def build_miniature(self, folder: Path, seed: int) -> None:
+        """Write the miniature checkpoint, all parts."""
+        from vflow.nodes.families.kandinsky5 import miniature
+
+        miniature.build(folder, seed)
+
+    def encode_text(self, text_encoder: Any, captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
+        """Return of each caption, without padding: `text` (L, 3584) of Qwen2.5-VL, `pooled` (768,) of CLIP."""
+        from vflow.nodes.families.kandinsky5 import text
+
+        return text.encode(text_encoder, captions)
+
+    def stack_embeddings(self, rows: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Put rows together: `text` filled up with zeros to the longest, its lengths in `length` (B,), `pooled`."""
+        from vflow.nodes.families.kandinsky5 import text
+
+        return text.stack(rows)
+
+    def encode_video(
+        self, vae: Any, pixels: torch.Tensor, posterior: str, noise: Sequence[torch.Generator] | None
+    ) -> torch.Tensor:
+        """Encode pixels (B, 3, F, H, W) in [-1, 1] to scaled latents (B, 16, f, h, w), float32, on the CPU."""
+        from vflow.nodes.families.kandinsky5 import latents
+
+        return latents.encode(vae, pixels, posterior, noise)
+
+    def draw_sigmas(self, batch: Batch, draws: Draws, options: FlowOptions) -> torch.Tensor:
+        """Draw noise levels (B,): by default logit-normal with the shift with which the checkpoints are sampled."""
+        from vflow.nodes.families.kandinsky5 import training
+
+        return training.draw_sigmas(draws, options)
+
+    def predict(
+        self, transformer: Any, batch: Batch, sigmas: torch.Tensor, draws: Draws, options: FlowOptions
+    ) -> Prediction:
+        """Run the transformer on noised latents, captions of equal length together; the target is noise - latents."""
+        from vflow.nodes.families.kandinsky5 import training
+
+        return training.predict(transformer, batch, sigmas, draws, options)
+
+    def draw(self, transformer: Any, vae: Any, request: SamplingRequest) -> np.ndarray:
+        """Draw one clip with `Kandinsky5T2VPipeline`."""
+        from vflow.nodes.families.kandinsky5 import sampling
+
+        return sampling.draw(transformer, vae, request)
+
+    def save_adapter(self, transformer: Any, folder: Path) -> Path:
+        """Write `pytorch_lora_weights.safetensors` as `Kandinsky5T2VPipeline.load_lora_weights` reads it."""
+        from vflow.nodes.families.kandinsky5 import adapters
+
+        return adapters.save(transformer, folder)
+
+    def load_adapter(self, transformer: Any, file: Path, weight: float) -> None:
+        """Put an adapter file onto the transformer, checked against its modules first."""
+        from vflow.nodes.families.kandinsky5 import adapters
+
+        adapters.load(transformer, file, weight)
