@@ -147,7 +147,7 @@ class _Wiring:
 
     def _tell_missing(self, spec: NodeSpec, cls: type[Node], flows: Mapping[str, list[Flow]]) -> None:
         written = self.graph.piece("nodes", spec.name).get("inputs")
-        if spec.disabled or (written and type(written.data) is not dict):
+        if spec.disabled or (written and written.data is not None and type(written.data) is not dict):
             return
         for port in cls.ports.values():
             given = flows.get(port.name, [])

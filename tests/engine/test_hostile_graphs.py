@@ -58,6 +58,12 @@ def test_more_nodes_than_a_graph_may_have_are_one_problem(tmp_path):
     assert (problem.message, problem.line) == ("the graph has more than 20,000 nodes", 2)
 
 
+def test_empty_inputs_do_not_hide_that_a_link_is_missing(tmp_path):
+    path = tmp_path / "g.yaml"
+    path.write_text("vflow: 1\nnodes: {a: {type: ApplyLoRA, inputs: }}\n")
+    assert "nothing is linked to the input 'model'" in str(load(path).problems)
+
+
 def test_a_thousand_files_are_told_in_words_and_in_little_memory():
     told = looked_at(1_000, 0)
     assert told["files"] >= 1_000
