@@ -34,6 +34,7 @@ from transformers import (
 
 from vflow.nodes.families.hunyuan15.parts import quiet_guiders
 from vflow.nodes.families.loading import without_bars
+from vflow.nodes.families.miniatures import drawn_clips
 
 _CONFIGS = Path(__file__).with_name("configs") / "miniature"
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -125,22 +126,12 @@ def _make_vae() -> AutoencoderKLHunyuanVideo15:
     # the second half of the encoder's channels is the logarithm of the posterior's variance
     last.weight[channels:] = 0
     last.bias[channels:] = 0
-    said = torch.cat([vae.encode(clip).latent_dist.parameters.flatten(2) for clip in _drawn_clips()], dim=2)[0]
+    said = torch.cat([vae.encode(clip).latent_dist.parameters.flatten(2) for clip in drawn_clips()], dim=2)[0]
     spread = said[:channels].std(1).mean()
     last.bias -= said.mean(1)
     last.bias[channels:] += 2 * torch.log(_POSTERIOR_NOISE * spread)
     vae.register_to_config(scaling_factor=round(1 / float(spread), 5))
     return vae
-
-
-def _drawn_clips() -> Iterator[torch.Tensor]:
-    """Yield clips (1, 3, 17, 64, 96) in [-1, 1]: a bright rectangle of each colour crosses a dark ground."""
-    for number, colour in enumerate(itertools.product((-0.8, 0.9), repeat=3)):
-        clip = torch.full((1, 3, 17, 64, 96), -0.7)
-        for frame in range(17):
-            left, top = (frame * 4, 8 + 3 * number) if number % 2 else (10 * number, frame * 2)
-            clip[0, :, frame, top : top + 20, left : left + 20] = torch.tensor(colour)[:, None, None]
-        yield clip
 
 
 def _config(name: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from transformers import (
 from vflow.nodes.families.kandinsky5.parts import TextStack
 from vflow.nodes.families.kandinsky5.text import pipeline_of
 from vflow.nodes.families.loading import without_bars
+from vflow.nodes.families.miniatures import drawn_clips
 
 _CONFIGS = Path(__file__).with_name("configs") / "miniature"
 #: standard deviation of the posterior, as a share of the latents' own
@@ -167,7 +168,7 @@ def _make_clip(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 def _make_vae() -> AutoencoderKLHunyuanVideo:
     vae = AutoencoderKLHunyuanVideo(**_config("vae")).eval()
     last, channels = vae.quant_conv, vae.config.latent_channels
-    said = torch.cat([vae.encode(clip).latent_dist.mean.flatten(2) for clip in _drawn_clips()], dim=2)[0]
+    said = torch.cat([vae.encode(clip).latent_dist.mean.flatten(2) for clip in drawn_clips()], dim=2)[0]
     spread = said.std(1) * vae.config.scaling_factor
     last.weight[:channels] /= spread[:, None, None, None, None]
     last.bias[:channels] = (last.bias[:channels] - said.mean(1)) / spread
@@ -175,16 +176,6 @@ def _make_vae() -> AutoencoderKLHunyuanVideo:
     last.weight[channels:] = 0
     last.bias[channels:] = 2 * math.log(_POSTERIOR_NOISE / vae.config.scaling_factor)
     return vae
-
-
-def _drawn_clips() -> Iterator[torch.Tensor]:
-    """Yield clips (1, 3, 17, 64, 96) in [-1, 1]: a bright rectangle of each colour crosses a dark ground."""
-    for number, colour in enumerate(itertools.product((-0.8, 0.9), repeat=3)):
-        clip = torch.full((1, 3, 17, 64, 96), -0.7)
-        for frame in range(17):
-            left, top = (frame * 4, 8 + 3 * number) if number % 2 else (10 * number, frame * 2)
-            clip[0, :, frame, top : top + 20, left : left + 20] = torch.tensor(colour)[:, None, None]
-        yield clip
 
 
 def _config(name: str) -> dict[str, Any]:

@@ -6,9 +6,8 @@ of the drawn sample clips, and latents come out with unit variance and little po
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from transformers import Gemma3Config, Gemma3ForConditionalGeneration, GemmaToke
 
 from vflow.nodes.families import gemma
 from vflow.nodes.families.loading import without_bars
+from vflow.nodes.families.miniatures import drawn_clips
 
 _CONFIGS = Path(__file__).with_name("configs") / "miniature"
 _SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<image_soft_token>", "<start_of_image>", "<end_of_image>")
@@ -81,7 +81,7 @@ def _make_text_encoder(tokenizer: GemmaTokenizer) -> Gemma3ForConditionalGenerat
 @torch.no_grad()
 def _make_vae() -> AutoencoderKLLTX2Video:
     vae = AutoencoderKLLTX2Video(**_config("vae")).eval()
-    means = torch.cat([vae.encode(clip).latent_dist.mean.flatten(2) for clip in _drawn_clips()], dim=2)[0]
+    means = torch.cat([vae.encode(clip).latent_dist.mean.flatten(2) for clip in drawn_clips()], dim=2)[0]
     vae.latents_mean.copy_(means.mean(1))
     vae.latents_std.copy_(means.std(1))
     # the encoder's last channel is the logarithm of the posterior's variance
@@ -89,16 +89,6 @@ def _make_vae() -> AutoencoderKLLTX2Video:
     last.weight[-1].zero_()
     last.bias[-1] = 2 * torch.log(_POSTERIOR_NOISE * vae.latents_std.mean())
     return vae
-
-
-def _drawn_clips() -> Iterator[torch.Tensor]:
-    """Yield clips (1, 3, 17, 64, 96) in [-1, 1]: a bright rectangle of each colour crosses a dark ground."""
-    for number, colour in enumerate(itertools.product((-0.8, 0.9), repeat=3)):
-        clip = torch.full((1, 3, 17, 64, 96), -0.7)
-        for frame in range(17):
-            left, top = (frame * 4, 8 + 3 * number) if number % 2 else (10 * number, frame * 2)
-            clip[0, :, frame, top : top + 20, left : left + 20] = torch.tensor(colour)[:, None, None]
-        yield clip
 
 
 def _config(name: str) -> dict[str, Any]:

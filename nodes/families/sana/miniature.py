@@ -6,9 +6,7 @@ of the drawn sample clips, and latents come out with unit variance and little po
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from transformers import Gemma2Config, Gemma2Model, GemmaTokenizer
 
 from vflow.nodes.families import gemma
 from vflow.nodes.families.loading import without_bars
+from vflow.nodes.families.miniatures import drawn_clips
 
 _CONFIGS = Path(__file__).with_name("configs") / "miniature"
 _SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>")
@@ -49,7 +48,7 @@ def _make_text_encoder(tokenizer: GemmaTokenizer) -> Gemma2Model:
 @torch.no_grad()
 def _make_vae() -> AutoencoderKLWan:
     vae = AutoencoderKLWan(**_config("vae")).eval()
-    means = torch.cat([vae.encode(clip).latent_dist.mean.flatten(2) for clip in _drawn_clips()], dim=2)[0]
+    means = torch.cat([vae.encode(clip).latent_dist.mean.flatten(2) for clip in drawn_clips(frames=9)], dim=2)[0]
     deviations = means.std(1)
     vae.register_to_config(latents_mean=means.mean(1).tolist(), latents_std=deviations.tolist())
     # the encoder's upper channels are the logarithm of the posterior's variance
@@ -57,16 +56,6 @@ def _make_vae() -> AutoencoderKLWan:
     vae.quant_conv.weight[channels:].zero_()
     vae.quant_conv.bias[channels:] = 2 * torch.log(_POSTERIOR_NOISE * deviations)
     return vae
-
-
-def _drawn_clips() -> Iterator[torch.Tensor]:
-    """Yield clips (1, 3, 9, 64, 96) in [-1, 1]: a bright rectangle of each colour crosses a dark ground."""
-    for number, colour in enumerate(itertools.product((-0.8, 0.9), repeat=3)):
-        clip = torch.full((1, 3, 9, 64, 96), -0.7)
-        for frame in range(9):
-            left, top = (frame * 8, 8 + 3 * number) if number % 2 else (10 * number, frame * 4)
-            clip[0, :, frame, top : top + 20, left : left + 20] = torch.tensor(colour)[:, None, None]
-        yield clip
 
 
 def _config(name: str) -> dict[str, Any]:
