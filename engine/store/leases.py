@@ -253,9 +253,12 @@ class _Spares:
                 atexit.register(self._clear)
             if not self._usable or len(self._files) >= _MOST_SPARES:
                 return False
-            make_folder(self._folder)
             spare = f"{self._folder}/{token_hex(8)}"
-            os.rename(path, spare)
+            try:
+                make_folder(self._folder)
+                os.rename(path, spare)
+            except OSError:  # another process that ended took the empty folder away just now
+                return False
             self._files.append((spare, handle))
             return True
 
