@@ -29,9 +29,9 @@ class Measured:
 def measure(words: Sequence[str], env: dict[str, str] | None = None, cwd: Path | None = None) -> Measured:
     """Run a command to its end."""
     started = time.perf_counter()
-    process = subprocess.Popen(
-        words, env={**os.environ, **(env or {})}, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    # a user's Python keeps its bytecode
+    whole = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | (env or {})
+    process = subprocess.Popen(words, env=whole, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     out, err = process.stdout.read(), ""  # standard error is small unless the command fails
     err = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)

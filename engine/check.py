@@ -39,6 +39,7 @@ class _Wiring:
         self.graph, self.known, self.findings = graph, known, findings
         self.bound: dict[str, Bound] = {}
         self.flows: dict[Link, Flow] = {}
+        self.only: dict[str, Flow] = {}  #: what a node gives that has a single output
 
     def tell(self, path: tuple[str | int, ...], message: str, remedy: str = "", *, key: bool = False) -> None:
         where = ".".join(step for step in path if isinstance(step, str))
@@ -105,7 +106,9 @@ class _Wiring:
                 self._tell_no_port(spec, cls, name)
         self._tell_missing(spec, cls, flows)
         for output, port in cls.outputs.items():
-            self.flows[Link(spec.name, output)] = flow_out(spec, cls, port, flows)
+            self.flows[Link(spec.name, output)] = flow = flow_out(spec, cls, port, flows)
+            if len(cls.outputs) == 1:
+                self.only[spec.name] = flow
 
     def _settings(self, spec: NodeSpec, cls: type[Node]) -> Node | None:
         node, wrong = make(cls, spec.settings, self.findings)
@@ -146,13 +149,13 @@ class _Wiring:
             self.follow(link, None, place)
 
     def _tell_missing(self, spec: NodeSpec, cls: type[Node], flows: Mapping[str, list[Flow]]) -> None:
-        written = self.graph.piece("nodes", spec.name).get("inputs")
-        if spec.disabled or (written and written.data is not None and type(written.data) is not dict):
-            return
         for port in cls.ports.values():
             given = flows.get(port.name, [])
-            if port.optional or any(flow.links or flow.types is None for flow in given):
+            if spec.disabled or port.optional or any(flow.links or flow.types is None for flow in given):
                 continue
+            written = self.graph.piece("nodes", spec.name).get("inputs")
+            if written and written.data is not None and type(written.data) is not dict:
+                return
             path, reason = ("nodes", spec.name), next((flow.nothing for flow in given), "")
             if reason:
                 path = (*path, "inputs", port.name)  # type: ignore[assignment]
@@ -164,6 +167,9 @@ class _Wiring:
 
     def follow(self, link: str, port: Port | None, path: tuple[str | int, ...]) -> Flow:
         """Return what a link brings, and tell what is wrong with it; `port` is None where any type will do."""
+        only = self.only.get(link)
+        if only is not None and fits(only, port):
+            return only
         unknown = Flow((), None)
         match = _LINK.fullmatch(link)
         if not match:

@@ -49,7 +49,7 @@ class Computing:
             try:
                 self._look_again()
                 if not step.missing:
-                    output = self._adopted()
+                    output = self.plan.recorded(self.step)
                 else:
                     if step.name in self.plan.forced:
                         self.world.store.renew_work(step.work_key)
@@ -72,7 +72,7 @@ class Computing:
             recorded, seconds = _without_observed(step, output), time.monotonic() - started
             if self._was_overtaken(seconds):
                 with claim:
-                    return self._adopted()
+                    return self.plan.recorded(self.step)
             record = self._record(step.key, recorded, seconds, {})
         except BaseException:
             claim.close()
@@ -92,14 +92,14 @@ class Computing:
         self._look_again()
         return not self.step.missing
 
-    def _adopted(self) -> Any:
-        self.plan.adopt(self.step)
-        return self.step.output
-
     def _items(self, inputs: Mapping[str, Any]) -> Any:
         step, port = self.step, self.step.node.per_item
-        rows = {value.identity: row for row, value in reversed(list(inputs[port].items()))}
         missing = step.missing_items(inputs[port])
+        lacking = {value.identity for value in missing}
+        rows: dict[str, str] = {}  # the first row of each, where one value stands in several
+        for row, value in inputs[port].items():
+            if value.identity in lacking:
+                rows.setdefault(value.identity, row)
         given = {**self._given(inputs), port: Items(Item(rows[value.identity], value) for value in missing)}
         results: Iterator[Any] = step.node.run(self.world.context_for(step), **given)
         try:
@@ -111,7 +111,7 @@ class Computing:
         finally:
             results.close()  # type: ignore[attr-defined]
             self.publisher.settle()  # the claim is given up only when what was finished is durable
-        return self._adopted()
+        return self.plan.recorded(self.step)
 
     def _item(self, value: Value, row: str, results: Iterator[Any]) -> None:
         step, started = self.step, time.monotonic()
@@ -135,13 +135,17 @@ class Computing:
         step = self.step
         mine = list(step.item_keys.values()) if step.node.per_item else [step.key]
         if step.name not in self.plan.forced:
+            for key in self.world.store.lacking(step.records):
+                del step.records[key]
             # whoever held the claim gave it up only when its results were durable
-            step.records = self.plan.usable(step, self.world.store.lookup(mine))
+            found = self.world.store.lookup([key for key in mine if key not in step.records])
+            step.records |= self.plan.usable(step, found)
         self.count.reused, self.count.saved_seconds = sum(key in step.records for key in mine), step.saved_seconds
 
     def _record(self, key: str, output: Any, seconds: float, item: Mapping[str, str]) -> Record:
         step = self.step
-        inputs = {port: identity_of(value) for port, value in step.inputs.items() if value is not None}
+        given = step.inputs.items()
+        inputs = {port: identity_of(value) for port, value in given if value is not None and port not in item}
         return Record(
             key=key,
             node_type=type(step.node).__name__,
@@ -153,7 +157,8 @@ class Computing:
             environment=environment_of(step),
             facts=step.facts,
             settings=step.node.key_settings(),
-            inputs={**inputs, **item},
+            inputs=inputs,
+            item=item,
             graph=self.plan.loaded.graph.name,
             node=step.name,
             work=step.work_key,

@@ -48,6 +48,13 @@ class Context(ABC):
             Failure: the disk is full or not writable.
         """
 
+    def release(self, blobs: Sequence[Blob]) -> None:
+        """Say that this node put these blobs and needs them no longer: those that nobody else needs go.
+
+        Costs a look through the whole store, so it is for much at once (the results of old checkpoints). Elsewhere the
+        collection takes them.
+        """
+
     @abstractmethod
     def blob_path(self, blob: Blob) -> Path:
         """Return where a blob lies on this machine, read only.
@@ -100,6 +107,13 @@ class Context(ABC):
         Raises:
             KeyError: nobody located it.
         """
+
+    def is_linked(self, port: str) -> bool:
+        """Tell whether something is linked to a port of this node, though its value may not be known yet (preflight).
+
+        False also where nothing is known of links.
+        """
+        return False
 
     @abstractmethod
     def label(self, identity: str, text: str) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vflow.engine import events
+from vflow.engine import events, keys
 from vflow.engine.context import Context
 from vflow.engine.events import Bus
+from vflow.engine.failures import in_words
 from vflow.engine.folder import RunFolder
 from vflow.engine.lending import Lender
-from vflow.engine.problems import Interrupted
+from vflow.engine.problems import Failure, GraphError, Interrupted, Problem
 from vflow.engine.stopping import Stop
 from vflow.engine.store import Store
 from vflow.engine.values import Blob, Recipe
@@ -82,6 +85,9 @@ class NodeContext(Context):
         store = self._world.store
         return store.put_bytes(source, suffix) if isinstance(source, bytes) else store.put_file(source, suffix)
 
+    def release(self, blobs: Sequence[Blob]) -> None:
+        self._world.store.release(blobs)
+
     def blob_path(self, blob: Blob) -> Path:
         # what heavy work is made from is hashed at its first use; planning has to be quick, and makes nothing
         return self._world.store.blob_path(blob, verify=not self._step.node.light)
@@ -124,6 +130,9 @@ class NodeContext(Context):
 
         if not is_allowed(destination, allowed_by(self._world)):
             super().may_send(destination)
+
+    def is_linked(self, port: str) -> bool:
+        return bool(self._step.bound.links.get(port))
 
     def label(self, identity: str, text: str) -> None:
         self._world.labels[identity] = text
@@ -179,3 +188,82 @@ class NodeContext(Context):
 
     def interrupted(self) -> None:
         raise Interrupted("interrupted; what was finished is kept")
+
+
+class RehearsalContext(NodeContext):
+    """A node's view of the world in a rehearsal: what it writes goes into a scratch folder, what it says is kept here.
+
+    `measured` holds the metrics that were written, as (step, values).
+    """
+
+    def __init__(self, world: World, step: Step, folder: Path) -> None:
+        super().__init__(world, step)
+        self._folder = self._blobs = folder
+        self._stop_when: Callable[[], bool] = lambda: False
+        self.measured: list[tuple[int, dict[str, float]]] = []
+
+    def apart(
+        self, name: str, stop_when: Callable[[RehearsalContext], bool] = lambda _context: False
+    ) -> RehearsalContext:
+        """Return the same with a work folder of its own, of this name; it is stopping once `stop_when` tells so."""
+        other = RehearsalContext(self._world, self._step, self._folder / name)
+        other._blobs, other._stop_when = self._blobs, partial(stop_when, other)
+        return other
+
+    def in_words(self, error: Exception) -> Problem:
+        """Return what an exception means, as a run would tell it: with a remedy where one is known."""
+        told = in_words(error, self._step, None)
+        if isinstance(told, GraphError):
+            return told.problems[0]
+        return Problem(told.message, told.remedy) if isinstance(told, Failure) else Problem(str(told))
+
+    @property
+    def work(self) -> Path:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
+
+    def put(self, source: Path | bytes, suffix: str = "") -> Blob:
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        data = source if isinstance(source, bytes) else b""
+        digest = keys.digest_bytes(data) if isinstance(source, bytes) else keys.digest_file(source)
+        place = self._blobs / f"{digest}.blob"
+        if isinstance(source, bytes):
+            place.write_bytes(data)
+        else:
+            shutil.move(source, place)
+        return Blob(digest=digest, size=place.stat().st_size, suffix=suffix)
+
+    def blob_path(self, blob: Blob) -> Path:
+        place = self._blobs / f"{blob.digest}.blob"
+        return place if place.is_file() else super().blob_path(blob)
+
+    def release(self, blobs: Sequence[Blob]) -> None:
+        for blob in blobs:
+            (self._blobs / f"{blob.digest}.blob").unlink(missing_ok=True)
+
+    @property
+    def stopping(self) -> bool:
+        return self.interrupted_by_user or self._stop_when()
+
+    @property
+    def interrupted_by_user(self) -> bool:
+        """True once the user, and not `stop_when`, asked to stop."""
+        return self._world.stopping
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self.measured.append((step, dict(values)))
+
+    def log(self, message: str, level: str = "info") -> None:
+        if level != "info":
+            super().log(message, level)
+
+    def report(self, facts: Mapping[str, Any]) -> None:
+        """Facts are a real run's."""
+
+    def publish(self, source: Path | Blob, name: str) -> Path:
+        return self.blob_path(source) if isinstance(source, Blob) else source
+
+    def run_folder(self, name: str) -> Path:
+        folder = self.work / "run" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder

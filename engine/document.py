@@ -56,8 +56,7 @@ def _parsed(text: str, file: str, findings: Findings) -> Document:
         return document
     builder = _Builder(file, findings)
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
-            builder.take(event)
+        _read(text, builder)
     except _Stop:
         return document
     except yaml.MarkedYAMLError as error:
@@ -68,6 +67,18 @@ def _parsed(text: str, file: str, findings: Findings) -> Document:
         return document
     document.root = builder.root
     return document
+
+
+def _read(text: str, builder: _Builder) -> None:
+    """Hand every event of a text to a builder (as `yaml.parse`, without a generator around each of many events)."""
+    loader = _LOADER(text)
+    try:
+        event, take = loader.get_event(), builder.take
+        while event is not None:
+            take(event)
+            event = loader.get_event()
+    finally:
+        loader.dispose()
 
 
 class _Stop(Exception):
@@ -115,7 +126,8 @@ class _Builder:
             self.stop(event.start_mark, "a second document begins here", "a graph file holds one; drop the `---`")
 
     def take_scalar(self, event: Any) -> None:
-        self.refuse_tag(event)
+        if event.tag is not None:
+            self.refuse_tag(event)
         plain = event.implicit[0]
         data = scalar(event.value) if plain else event.value
         size = len(event.value) + 1
@@ -129,7 +141,8 @@ class _Builder:
             self.stop(event.start_mark, f"this nests deeper than {MAX_DEPTH} levels", "a graph needs far fewer")
         if self.levels and (above := self.levels[-1]).key is None and type(above.piece.data) is dict:
             self.stop(event.start_mark, "a list or mapping stands where a key is expected", "a key is a text")
-        self.refuse_tag(event)
+        if event.tag is not None:
+            self.refuse_tag(event)
         data: Any = {} if type(event) is yaml.MappingStartEvent else []
         self.levels.append(_Level(Piece(data, self.file, event.start_mark, None, None, 1, 1), event.anchor))
 
@@ -193,9 +206,8 @@ class _Builder:
             level.keep = False
 
     def refuse_tag(self, event: Any) -> None:
-        if event.tag is not None:
-            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self.tell(event.start_mark, f"the tag {show(tag)} is refused: a graph is plain data", "drop the tag")
+        tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+        self.tell(event.start_mark, f"the tag {show(tag)} is refused: a graph is plain data", "drop the tag")
 
     def tell(self, mark: Mark | None, message: str, remedy: str = "") -> None:
         steps = [level.key[:60] for level in self.levels[:5] if level.key]

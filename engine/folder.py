@@ -82,7 +82,7 @@ class RunFolder:
             if _is_torn(self.path / EVENTS):
                 self._events.write("\n")
         self._events.write(self._redacted(event.model_dump_json()) + "\n")
-        if event.time - self._flushed > _FLUSH_SECONDS or type(event).__name__ not in ("Progress", "Metrics"):
+        if event.time - self._flushed > _FLUSH_SECONDS or not _may_wait(event):
             self._events.flush()
             self._flushed = event.time
 
@@ -153,6 +153,12 @@ class RunFolder:
         if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\0" in name:
             raise Failure(f"{name!r} leaves the run's folder", "a name in a result or graph is not what it should be")
         return self.path.joinpath(*parts)
+
+
+def _may_wait(event: Event) -> bool:
+    """Tell whether an event can be flushed with a later one: there are many of its kind, and another soon follows."""
+    kind = type(event).__name__
+    return kind in ("Progress", "Metrics", "NodePlanned") or getattr(event, "state", "") == "reused"
 
 
 def _take_over(path: Path) -> None:

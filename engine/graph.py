@@ -113,6 +113,8 @@ def _node_text(spec: NodeSpec) -> str:
 
 
 def _quote(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return json.dumps(text)
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 

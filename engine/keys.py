@@ -12,6 +12,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+# made once: with other than its default options `json.dumps` makes one at every call
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
 
 def canonical(data: Any) -> bytes:
     """Return the canonical JSON of plain data: dict with text keys, list, tuple, str, int, float, bool, None.
@@ -21,7 +24,7 @@ def canonical(data: Any) -> bytes:
         ValueError: a float is not finite.
     """
     _refuse_unplain(data)
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+    return _ENCODER.encode(data).encode()
 
 
 def digest(data: Any) -> str:

@@ -44,6 +44,7 @@ class Loaded:
     problems: list[Problem] = field(default_factory=list)
     folder: Path = field(default_factory=Path.cwd)
     source_text: str = ""
+    profiles: tuple[str, ...] = ()  #: those that were chosen
     outputs: dict[str, Link] = field(default_factory=dict)
 
     def output_link(self, name: str) -> Link:
@@ -81,7 +82,7 @@ def load(
 
         known = load_node_types()
         findings.problems += registry_problems()
-    loaded = Loaded()
+    loaded = Loaded(profiles=tuple(profiles))
     path = _find(path_or_name, findings)
     if path is not None:
         with no_collection():

@@ -27,6 +27,10 @@ from vflow.engine.context import Context
 from vflow.engine.problems import Problem
 from vflow.engine.values import Items, Value
 
+if typing.TYPE_CHECKING:
+    from vflow.engine.contexts import RehearsalContext
+    from vflow.engine.rehearsal import Check
+
 Matters = Literal["plain", "placement", "observe", "horizon"]
 _MARK = "vflow"
 
@@ -148,6 +152,21 @@ class Node(BaseModel):
     def open_ended(self) -> bool:
         """Tell whether the way does not depend on how far it goes, so that a longer run may go on from a shorter."""
         return True
+
+    def rehearsal_rows(self, known: Mapping[str, Items[Any]]) -> Mapping[str, Sequence[str]]:
+        """Return the rows that a rehearsal needs of this node's lists, by port; of ports left out it needs all.
+
+        `known` has the lists as they arrive or, where they are not computed yet, those that they are computed from.
+        """
+        return {}
+
+    def rehearse(self, context: RehearsalContext, output: Any, **inputs: Any) -> Iterator[Check]:
+        """Prove, with few items and in little time, that this node's work fits together here; yield what was found.
+
+        Lists hold few rows (`rehearsal_rows`). `output` is what `run` gave for them; None for a whole heavy node, which
+        is not run. Nothing is written but into the context's scratch folder.
+        """
+        return iter(())
 
     def read_observed(self, context: Context, output: Any) -> Mapping[str, Any]:
         """Return the observed outputs, read from what the store holds (`context.work`) beside the recorded output."""

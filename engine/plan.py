@@ -18,11 +18,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vflow.engine import environment, keys, schedule
-from vflow.engine.problems import GraphError, Problem, errors
+from vflow.engine.problems import Failure, GraphError, Problem, errors
 from vflow.engine.steps import Step, as_output, identity_of_output, sources_of
-from vflow.engine.values import Item, Items, blobs_of, identity_of, output_from_json
+from vflow.engine.values import Item, Items, blobs_of, identity_of, output_from_json, values_from_json
 
 if TYPE_CHECKING:
+    from vflow.engine.beside import Beside
     from vflow.engine.context import Context
     from vflow.engine.load import Loaded
     from vflow.engine.store import Record, Store
@@ -45,8 +46,10 @@ class Plan:
         force: Iterable[str] = (),
         *,
         fresh_env: bool = False,
+        only: Mapping[str, Set[str]] | None = None,
     ) -> None:
-        self._fresh_env = fresh_env
+        """Begin a plan. `only` are the rows to which nodes that work per item are held, by node (a rehearsal)."""
+        self._fresh_env, self._only = fresh_env, only or {}
         self.loaded, self.store, self._context_for, self.forced = loaded, store, context_for, frozenset(force)
         order = schedule.topological_order({name: sources_of(bound) for name, bound in loaded.bound.items()})
         self.steps = {name: Step(name, loaded.bound[name], index) for index, name in enumerate(order)}
@@ -77,6 +80,7 @@ class Plan:
                 self._frontier.append(step)
         self._preflighted: set[str] = set()
         self.frozen: Frozen | None = None  #: outputs that came with a pack
+        self.beside: Beside | None = None  #: in a run: where light nodes run while another node computes
 
     # --- growing ---------------------------------------------------------------------------------------------------
 
@@ -88,6 +92,14 @@ class Plan:
             self._look_up(heavy)
         while self._unwanted:
             self._want(self.steps[self._unwanted.pop()])
+
+    def take_in(self, patience: float, longest: float = 0.0) -> None:
+        """Take the results of light nodes that ran beside (see `Beside.take`), and advance."""
+        if self.beside is None or not self.beside.busy:
+            return
+        for name, call in self.beside.take(patience, longest):
+            self._end_light(self.steps[name], call)
+        self.advance()
 
     def preflight(self) -> None:
         """Ask every wanted heavy node that is not kept what is wrong; problems are added to `problems`."""
@@ -126,13 +138,12 @@ class Plan:
 
     def finish(self, step: Step, output: Any) -> None:
         """Take the output of a step that has run, and advance."""
-        was = identity_of_output(step.output) if step.known else None
-        step.output, step.state = output, "computed"
+        was, step.output, step.state = step.output, output, "computed"
         self._be_there(step)
         if not step.known:
             step.known = True
             self._announce(step)
-        elif was != identity_of_output(output):
+        elif identity_of_output(was) != identity_of_output(output):
             self._decide_again(step)
         self.advance()
 
@@ -185,14 +196,28 @@ class Plan:
             self._settle(step)
             return True
         self.preflight_one(step, inputs)
-        done = self._report(step, lambda: step.node.run(self._context_for(step), **inputs))
+        call = partial(step.node.run, self._context_for(step), **inputs)
+        if self.beside is not None and step.state != "failed":
+            self.beside.start(step.name, call)
+        else:
+            self._end_light(step, call)
+        return True
+
+    def _end_light(self, step: Step, call: Callable[[], Any]) -> None:
+        """Take what a light node's call returns or raises; in a run, a failure ends what depends on the node only."""
+        try:
+            done = self._report(step, call)
+        except Failure as error:
+            if self.beside is None or error.final:
+                raise
+            step.state, done = "failed", None
+            self.problems.append(self.loaded.place(Problem(error.message, error.remedy), step.name))
         if step.state != "failed":
             step.state, step.output, step.known = "light", as_output(step.node, done), True
             self._announce(step)
             self._settle(step)
         else:
             self._decided.append(step)
-        return True
 
     def _look_up(self, steps: list[Step]) -> None:
         wanted: list[str] = []
@@ -215,13 +240,13 @@ class Plan:
 
     def _form_keys(self, step: Step) -> None:
         node = step.node
-        inputs = {port: identity_of(value) for port, value in step.inputs.items() if value is not None}
+        given = step.inputs.items()
+        inputs = {port: identity_of(v) for port, v in given if v is not None and port != node.per_item}
         if not node.per_item:
             step.key = self.key_of(step, node.key_settings(), inputs)
-            step.work_key = self.key_of(step, node.work_settings(), inputs)
+            step.set_work_key(lambda: self.key_of(step, node.work_settings(), inputs))
             return
         items = self._all_items(step)
-        del inputs[node.per_item]
         step.work_key = step.key = self.key_of(step, node.key_settings(), inputs)
         for value in items:
             if value.identity not in step.item_keys:
@@ -229,10 +254,13 @@ class Plan:
 
     def _all_items(self, step: Step) -> Items[Any]:
         items = step.inputs[step.node.per_item] or Items()
-        more = step.node.also(items)
-        present = set(items.rows)
-        step.inputs[step.node.per_item] = items + Items(Item(r, v) for r, v in more.items() if r not in present)
-        return step.inputs[step.node.per_item]  # type: ignore[no-any-return]
+        if step.name in self._only:
+            items = Items(Item(row, value) for row, value in items.items() if row in self._only[step.name])
+        if more := step.node.also(items):
+            present = set(items.rows)
+            items = items + Items(Item(row, value) for row, value in more.items() if row not in present)
+        step.inputs[step.node.per_item] = items
+        return items
 
     def _decide(self, step: Step) -> None:
         """Say whether the store has the step's output, and why not."""
@@ -248,22 +276,21 @@ class Plan:
         else:
             step.state = "reused"
             self._decided.append(step)
-            self.adopt(step)
+            step.output = self.recorded(step)
+            if not step.known:
+                step.known = True
+                self._announce(step)
         if step.wanted:
             step.wanted = False
             self._want(step)
 
-    def adopt(self, step: Step) -> None:
-        """Take the step's output from the records that were found."""
-        if step.node.per_item:
-            values = {identity: output_from_json(step.records[key].output) for identity, key in step.item_keys.items()}
-            items = step.inputs[step.node.per_item]
-            step.output = Items(Item(row, values[value.identity]) for row, value in items.items())
-        else:
-            step.output = self.with_observed(step, output_from_json(step.records[step.key].output))
-        if not step.known:
-            step.known = True
-            self._announce(step)
+    def recorded(self, step: Step) -> Any:
+        """Return the output of a step all of whose records were found."""
+        if not step.node.per_item:
+            return self.with_observed(step, output_from_json(step.records[step.key].output))
+        values = dict(zip(step.item_keys, values_from_json(step.outputs()), strict=True))
+        items = step.inputs[step.node.per_item]
+        return Items.of_rows(items.rows, (values[value.identity] for value in items))
 
     def with_observed(self, step: Step, output: Any) -> Any:
         """Add the observed outputs, read from what the store holds, to a recorded output."""
@@ -285,6 +312,8 @@ class Plan:
         was_known = step.known
         step.known, step.records, step.item_keys, step.state = False, {}, {}, "undecided"
         self.ready.drop(step.name)
+        if self.beside is not None:
+            self.beside.forget(step.name)
         self._be_gone(step)
         if step.wanted:
             step.wanted = False

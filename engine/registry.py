@@ -27,10 +27,16 @@ def _package(point: EntryPoint) -> str:
 @cache
 def entry_points(group: str) -> tuple[EntryPoint, ...]:
     """Return the entry points of a group, those of vflow first; nothing of them is imported."""
+    # ours first, so that another package cannot take the name of what ships
+    found = _every_entry_point().select(group=group)
+    return tuple(sorted(found, key=lambda p: (_package(p) != "vflow", _package(p), p.name)))
+
+
+@cache
+def _every_entry_point() -> Any:
     from importlib.metadata import entry_points as find
 
-    # ours first, so that another package cannot take the name of what ships
-    return tuple(sorted(find(group=group), key=lambda p: (_package(p) != "vflow", _package(p), p.name)))
+    return find()  # looking through all distributions takes long, for one group as for all
 
 
 def usable(group: str) -> Iterator[tuple[str, Any]]:

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from vflow.engine import disk, events, fetching
+from vflow.engine.beside import Beside
 from vflow.engine.carried import Carrying
 from vflow.engine.computing import Computing
 from vflow.engine.contexts import World
@@ -34,6 +35,7 @@ from vflow.engine.store import Damaged
 from vflow.engine.tally import Tally
 from vflow.engine.values import Blob, Recipe, blobs_of
 
+_PATIENCE = 0.25  # seconds that a light node may take before the next heavy one goes first
 _AGAIN = 3  # times that damaged results of one node are computed again: then it is the disk
 _RETRIES = (1.0, 4.0, 15.0)  # seconds between attempts at what touches the network
 
@@ -50,11 +52,23 @@ class Outcome:
     summary: dict[str, Any] = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Aside:
+    """What goes along with a run: steps that it fetches models for but leaves alone, and who is told what is done.
+
+    `computed` is called with each step that was computed, while its models are still there.
+    """
+
+    steps: Sequence[Step] = ()
+    fetched: Callable[[], None] = lambda: None
+    computed: Callable[[Step], None] = lambda _step: None
+
+
 class Run:
     """Executes a plan that has been advanced and checked."""
 
-    def __init__(self, plan: Plan, world: World) -> None:
-        self.plan, self.world = plan, world
+    def __init__(self, plan: Plan, world: World, aside: Aside | None = None) -> None:
+        self.plan, self.world, self._aside = plan, world, aside or Aside()
         self._lender = world.lender = Lender()
         self._publisher = Publisher(world.store)
         self._tally = Tally()
@@ -92,8 +106,9 @@ class Run:
 
     def _to_the_end(self) -> dict[str, list[str]]:
         """Compute until nothing more can be, then export; what is found damaged then is computed once more."""
+        self.plan.beside = Beside()
         while True:
-            while (name := self.plan.ready.take(self._lender.open_bases)) is not None:
+            while (name := self._next()) is not None:
                 self._check_stop()
                 self._compute(self.plan.steps[name])
                 self._note_decided()
@@ -105,6 +120,22 @@ class Run:
             except Damaged as error:
                 if not self._take_back(error, ()):
                     raise
+
+    def _next(self) -> str | None:
+        """Return the node to compute next; None when there is none.
+
+        Light nodes that wait for results run in threads. Quick ones are waited for, since what stands behind them may
+        use the model that is loaded; slow ones run beside the next node, if there is any.
+        """
+        while True:
+            self.plan.take_in(_PATIENCE)
+            self._note_decided()
+            name = self.plan.ready.take(self._lender.open_bases)
+            beside = self.plan.beside
+            if name is not None or beside is None or not beside.busy:
+                return name
+            self._check_stop()
+            self.plan.take_in(0.0, longest=_PATIENCE)
 
     # --- nodes -----------------------------------------------------------------------------------------------------
 
@@ -123,6 +154,8 @@ class Run:
         except BaseException as error:
             if not (isinstance(error, Damaged) and self._take_back(error, blobs_of(inputs))):
                 self._end(step, in_words(error, step, self.world.folder))
+        else:
+            self._aside.computed(step)
 
     def _take_back(self, error: Damaged, beside: Iterable[Blob]) -> bool:
         """Have a damaged result computed again, with all that is damaged beside it; False where that is no way out."""
@@ -175,12 +208,13 @@ class Run:
 
     def _fetch(self) -> None:
         """Bring what loading needs to this machine, before anything heavy starts."""
-        for step in self.plan.pending():
+        for step in (*self.plan.pending(), *self._aside.steps):
             context = self.world.context_for(step)
             for recipe in needed_recipes(self.plan, step):
                 if not recipe.is_fetched(context):
                     self._check_stop()
                     self._fetch_one(step, recipe)
+        self._aside.fetched()
 
     def _fetch_one(self, step: Step, recipe: Recipe) -> None:
         context, started = self.world.context_for(step), time.monotonic()

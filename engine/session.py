@@ -11,6 +11,7 @@ from vflow.engine.contexts import World
 from vflow.engine.load import Loaded, load, no_collection
 from vflow.engine.plan import Plan
 from vflow.engine.problems import GraphError, Problem, errors, suggest
+from vflow.engine.registry import answers
 from vflow.engine.secrets import leak
 from vflow.engine.store import Store
 from vflow.engine.store.remote_address import chosen
@@ -85,11 +86,15 @@ def _planned(request: Request, world: World | None) -> Session:
         plan.preflight()
     told = world.store.remote.take_notices() if world.store.remote is not None else []
     problems = [*loaded.problems, *plan.problems, *(Problem(text, severity="warning") for text in told)]
+    session = Session(loaded, world, plan, problems)
+    if not errors(problems) and plan.pending():
+        for found in answers("vflow.plan_problems", session):
+            problems += found
     if errors(problems):
         raise GraphError(problems)
     world.why = Why(plan, world)
     world.why.explain_all()
-    return Session(loaded, world, plan, problems)
+    return session
 
 
 def _advanced(loaded: Loaded, world: World, request: Request) -> Plan:

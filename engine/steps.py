@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +30,6 @@ class Step:
     wanted: bool = False
     inputs: dict[str, Any] = field(default_factory=dict)
     key: str = ""
-    work_key: str = ""
     item_keys: dict[str, str] = field(default_factory=dict)  #: identity of an item's value -> key of its record
     records: dict[str, Record] = field(default_factory=dict)  #: key -> record found in the store
     output: Any = None
@@ -45,6 +45,17 @@ class Step:
     read: list[Path] = field(default_factory=list)  #: the files that it looked at while planning
     located: dict[str, Path] = field(default_factory=dict)  #: identity -> where its content lies
     said: list[tuple[str, str]] = field(default_factory=list)  #: (level, message) of what it logged while planning
+    _form_work_key: Callable[[], str] = field(default=str, repr=False)
+
+    @cached_property
+    def work_key(self) -> str:
+        """The name of the work folder; most steps are kept and never need one."""
+        return self._form_work_key()
+
+    def set_work_key(self, form: Callable[[], str]) -> None:
+        """Say how the name of the work folder is formed when it is asked for."""
+        vars(self).pop("work_key", None)
+        self._form_work_key = form
 
     @property
     def node(self) -> Node:
@@ -59,8 +70,8 @@ class Step:
 
     def missing_items(self, items: Items[Any]) -> list[Value]:
         """Return the values whose results the store lacks, each once, in the list's order."""
-        unique = {value.identity: value for value in items}
-        return [value for identity, value in unique.items() if self.item_keys[identity] not in self.records]
+        lacking = {identity for identity, key in self.item_keys.items() if key not in self.records}
+        return list({value.identity: value for value in items if value.identity in lacking}.values())
 
     @property
     def missing(self) -> int:
@@ -68,6 +79,12 @@ class Step:
         if not self.node.per_item:
             return int(self.key not in self.records)
         return sum(key not in self.records for key in self.item_keys.values())
+
+    def outputs(self) -> list[Any]:
+        """Return the recorded outputs of all items as plain data, in the order of `item_keys`."""
+        from vflow.engine.store import Record
+
+        return Record.outputs(self.records[key] for key in self.item_keys.values())
 
     @property
     def results_key(self) -> str:

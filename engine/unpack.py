@@ -69,7 +69,8 @@ def unpack(
         if not agree(found):
             return None
         if results:
-            _import(found, blobs, manifest, store)
+            with store.held():  # a collection beside would take the blobs whose records are not written yet
+                _import(found, blobs, manifest, store)
         _keep(staged, folder)
     return found
 

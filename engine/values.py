@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, overload
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from vflow.engine import keys
 
@@ -191,6 +193,13 @@ class Items(Sequence[V_co]):
         """Make a list from a mapping of row to value."""
         return cls(Item(row, value) for row, value in values.items())
 
+    @classmethod
+    def of_rows(cls, rows: Iterable[str], values: Iterable[V_co]) -> Items[V_co]:
+        """Make a list from its rows and, in the same order, their values."""
+        items = cls()
+        items.rows, items.values = tuple(rows), tuple(values)
+        return items
+
     @property
     def identity(self) -> str:
         """SHA-256 of the rows and of the identities of their values."""
@@ -217,8 +226,11 @@ class Items(Sequence[V_co]):
     def __len__(self) -> int:
         return len(self.values)
 
+    def __iter__(self) -> Iterator[V_co]:
+        return iter(self.values)
+
     def __add__(self, other: Items[Any]) -> Items[Any]:
-        return Items(Item(row, value) for part in (self, other) for row, value in part.items())
+        return Items.of_rows((*self.rows, *other.rows), (*self.values, *other.values))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Items) and self.identity == other.identity
@@ -238,6 +250,23 @@ def value_from_json(data: Mapping[str, Any]) -> Value:
         pydantic.ValidationError: the data do not fit the type.
     """
     return Value.kinds[data["type"]].model_validate(data["value"])
+
+
+def values_from_json(data: Sequence[Any]) -> list[Value]:
+    """Make many values that `Value.to_json` wrote; those of one type are made together, which takes much less.
+
+    Raises:
+        KeyError, pydantic.ValidationError: as `value_from_json`.
+    """
+    made: list[Value] = []
+    for kind, some in groupby(data, key=itemgetter("type")):
+        made += _list_of(Value.kinds[kind]).validate_python([one["value"] for one in some])
+    return made
+
+
+@cache
+def _list_of(kind: type[Value]) -> TypeAdapter[list[Any]]:
+    return TypeAdapter(list[kind])  # type: ignore[valid-type]
 
 
 def output_to_json(output: Value | Items[Any] | Mapping[str, Any] | None) -> Any:

@@ -5,7 +5,7 @@ What belongs where:
 - `values.py`: what travels along an edge (recipes of models, windows, captions, latents, adapters, clips);
 - `families/`: one folder per model family, found by itself; nothing outside it knows a family by name;
 - `models/`: from a model's name to a recipe, its files, its live form, and what is done to it (LoRA, offload);
-- `data/`: clips, captions, prompts; `encode.py`, `encoding/`: text and clips to what the loop reads;
+- `data/`: clips, captions, prompts, stills; `encode.py`, `encoding/`: text, clips, stills to what the loop reads;
 - `training/`: the loop; `validation/`: how to draw, and drawing.
 
 Declarations import nothing heavy: torch and its kin stand in sibling modules that `run` imports.
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 #: modules that declare nodes, below this package; a new one is added here
 MODULES = (
     "models.nodes",
+    "models.unfreeze",
     "data.bucket_videos",
     "data.prompts",
+    "data.images",
     "encode",
     "training.train_loop",
     "validation.sampler",

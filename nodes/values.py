@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from vflow.engine.context import Context
     from vflow.nodes.families.base import Family, VideoRules
 
-Part = Literal["transformer", "vae", "text_encoder"]
+Part = Literal["transformer", "vae", "text_encoder", "image_encoder"]
+#: what a checkpoint was made for; `either`: with and without a first frame
+Task = Literal["t2v", "i2v", "either"]
 DType = Literal["float32", "bfloat16", "float16"]
 
 #: The row of the empty caption in a list of captions or embeddings: what caption dropout puts in a caption's place.
@@ -32,17 +34,23 @@ class Source(Value):
 
     `content` is the digest of the names and hashes of the files that are loaded (of a random miniature: of family,
     builder version and seed). `model` is what the user wrote; `repository` and `commit` are set for a hub repository.
+    `weights`: the network's own files are these, and the part's other sub-folders come from `base`. `components` are
+    sub-folders that come from elsewhere, each a source of its own: `files` are those of the model itself.
     """
 
     family: str
     part: Part
     content: str
     model: str = elsewhere()
-    kind: Literal["hub", "folder", "tiny"] = elsewhere()
+    kind: Literal["hub", "folder", "tiny", "weights", "joined", "single"] = elsewhere()
     repository: str = elsewhere("")
     commit: str = elsewhere("")
+    task: Task = elsewhere("t2v")
     #: files of the part, relative to the model's folder, with size in bytes and SHA-256 ("" where not known yet)
     files: tuple[tuple[str, int, str], ...] = elsewhere(())
+    components: tuple[tuple[str, Source], ...] = elsewhere(())
+    base: Source | None = elsewhere(None)
+    weights: Weights | None = elsewhere(None)
 
     @field_validator("content", "commit", "family")
     @classmethod
@@ -50,6 +58,14 @@ class Source(Value):
         # these become names of folders, and a recipe may come from a stranger
         if not re.fullmatch(r"[\w-]*", value):
             raise ValueError("must be letters and digits")
+        return value
+
+    @field_validator("components")
+    @classmethod
+    def _check_components(cls, value: tuple[tuple[str, Source], ...]) -> tuple[tuple[str, Source], ...]:
+        for name, _ in value:
+            if not re.fullmatch(r"\w+", name):
+                raise ValueError("a sub-folder is named by letters and digits")
         return value
 
     @field_validator("files")
@@ -200,6 +216,12 @@ class TextEncoder(Model):
     part: ClassVar[Part] = "text_encoder"
 
 
+class ImageEncoder(Model):
+    """The vision encoder of families whose transformer reads features of the first frame, with its preprocessing."""
+
+    part: ClassVar[Part] = "image_encoder"
+
+
 class Window(Value):
     """What is cut out of a clip: frames by number and geometry. Decoding it gives (frames, height, width, 3) uint8.
 
@@ -257,18 +279,71 @@ class Embedding(Artifact):
     caption: str = elsewhere("", words=True)
 
 
-class Adapter(Artifact):
-    """A LoRA in diffusers' own form: a safetensors file with its configuration in the metadata."""
+class Image(Artifact):
+    """A still: a PNG of (height, width, 3) uint8, of exactly the size at which a clip begins with it."""
 
     blob: Blob
+    width: int
+    height: int
+
+    def plain_files(self) -> Iterator[tuple[str, Blob]]:
+        """Yield the picture."""
+        yield "image.png", self.blob
+
+
+class ImageEmbedding(Artifact):
+    """What the transformer needs of one first frame: safetensors whose tensors are named by the family.
+
+    `height` and `width` are those of the pixels.
+    """
+
+    blob: Blob
+    width: int
+    height: int
+
+
+class AudioLatent(Artifact):
+    """Normalised latents of a window's sound: safetensors with `latents` (L, C) float32 or bfloat16.
+
+    `silent`: there is no sound during the window; the file then holds no tensors. `seconds` is how long the window is.
+    """
+
+    blob: Blob
+    silent: bool
+    seconds: float
+
+
+class Learned(Artifact):
+    """What a training gives: an adapter, or whole weights. `step` is after how many steps, 0 where that is not known.
+
+    `base_content` is the content of the weights that the training began with.
+    """
+
+    #: what people call one
+    noun: ClassVar[str] = "a result of a training"
+    #: what a model card says of it: its relation to the base model, and its tags
+    relation: ClassVar[str] = "finetune"
+    tags: ClassVar[tuple[str, ...]] = ()
+
     family: str
-    rank: int
     step: int = elsewhere(0)
     base_content: str = elsewhere("")
 
-    def plain_files(self) -> Iterator[tuple[str, Blob]]:
-        """Yield the file under the name that diffusers looks for."""
-        yield "pytorch_lora_weights.safetensors", self.blob
+    def onto(self, transformer: Transformer) -> Transformer:
+        """Return the recipe with this in place of whatever was trained on it, to draw with it.
+
+        Raises:
+            GraphError: it is of another family.
+        """
+        raise NotImplementedError
+
+    def title(self, of: str) -> str:
+        """Say in a few words what it is; `of` is the name of the model that it was trained on."""
+        raise NotImplementedError
+
+    def use(self, base: str) -> list[str]:
+        """Return lines of Python that load it from `path/to/this/folder` into a diffusers pipeline of `base`."""
+        raise NotImplementedError
 
     def card(self, carried: Carried) -> str:
         """Return the model card."""
@@ -277,8 +352,92 @@ class Adapter(Artifact):
         return card.text(self, carried)
 
 
+class Adapter(Learned):
+    """A LoRA in diffusers' own form: a safetensors file with its configuration in the metadata."""
+
+    noun: ClassVar[str] = "an adapter"
+    relation: ClassVar[str] = "adapter"
+    tags: ClassVar[tuple[str, ...]] = ("lora",)
+
+    blob: Blob
+    rank: int
+
+    def onto(self, transformer: Transformer) -> Transformer:
+        """Return the recipe with this adapter in place of those on it."""
+        from vflow.nodes.models.adapters import with_adapter
+
+        return with_adapter(transformer, self)
+
+    def title(self, of: str) -> str:
+        """Name the rank."""
+        return f"A LoRA of rank {self.rank} for {of}"
+
+    def use(self, base: str) -> list[str]:
+        """Load the adapter as the family's pipeline does."""
+        from vflow.nodes.families import families
+        from vflow.nodes.families.base import Family
+
+        known = families().get(self.family, Family).loads_adapter_by
+        ((file, _),) = self.plain_files()
+        return [
+            "from diffusers import DiffusionPipeline",
+            "",
+            f'pipe = DiffusionPipeline.from_pretrained("{base}")',
+            f"pipe.{known.format(folder='path/to/this/folder', file=file)}",
+        ]
+
+    def plain_files(self) -> Iterator[tuple[str, Blob]]:
+        """Yield the file under the name that diffusers looks for."""
+        yield "pytorch_lora_weights.safetensors", self.blob
+
+
+class Weights(Learned):
+    """The whole weights of a transformer: the files of a diffusers component folder, by name.
+
+    `config.json` and safetensors, several with an index where they are large: what `from_pretrained` of the network's
+    class loads.
+    """
+
+    noun: ClassVar[str] = "a set of weights"
+
+    files: tuple[tuple[str, Blob], ...]
+
+    @field_validator("files")
+    @classmethod
+    def _check_names(cls, value: tuple[tuple[str, Blob], ...]) -> tuple[tuple[str, Blob], ...]:
+        # these become names of files, and a recipe may come from a stranger
+        for name, _ in value:
+            if not re.fullmatch(r"\w[\w.-]*", name):
+                raise ValueError(f"{name!r} is no plain name of a file")
+        return value
+
+    def onto(self, transformer: Transformer) -> Transformer:
+        """Return the recipe with these weights in place of the checkpoint's own."""
+        from vflow.nodes.models.weights import with_weights
+
+        return with_weights(transformer, self)
+
+    def title(self, of: str) -> str:
+        """Say that it is the whole network."""
+        return f"The transformer of {of}"
+
+    def use(self, base: str) -> list[str]:
+        """Load the transformer by itself, and the pipeline around it."""
+        return [
+            "import torch",
+            "from diffusers import AutoModel, DiffusionPipeline",
+            "",
+            'transformer = AutoModel.from_pretrained("path/to/this/folder", torch_dtype=torch.bfloat16)',
+            f'pipe = DiffusionPipeline.from_pretrained("{base}", transformer=transformer, torch_dtype=torch.bfloat16)',
+        ]
+
+    def plain_files(self) -> Iterator[tuple[str, Blob]]:
+        """Yield the files under their names."""
+        yield from self.files
+
+
 class Video(Value):
-    """One drawn clip: H.264 in an `.mp4`."""
+    """One drawn clip: H.264 in an `.mp4`, with its sound as AAC where there is some."""
 
     blob: Blob
     prompt: str = elsewhere("")
@@ -288,7 +447,7 @@ class Video(Value):
 
 
 class Videos(Artifact):
-    """The clips drawn for one adapter, one per prompt."""
+    """The clips drawn for one adapter or set of weights, one per prompt."""
 
     videos: tuple[Video, ...]
     step: int | None = elsewhere(None)
@@ -300,11 +459,18 @@ class Videos(Artifact):
 
 
 class Sampling(Recipe):
-    """How to draw clips: the VAE, the encoded prompts, and the sampler's settings. Sizes in pixels."""
+    """How to draw clips: the VAE, the encoded prompts, and the sampler's settings. Sizes in pixels.
+
+    `sound`: clips get the sound that is drawn with them.
+    `images` are the first frames by the prompts' rows, of the sampler's size; empty: text to video. `image_encoder` is
+    there where the family's pipeline needs it.
+    """
 
     vae: VAE
     prompts: tuple[tuple[str, Embedding], ...]
     negative: Embedding | None = None
+    images: tuple[tuple[str, Image], ...] = ()
+    image_encoder: ImageEncoder | None = None
     width: int
     height: int
     frames: int
@@ -312,6 +478,7 @@ class Sampling(Recipe):
     steps: int
     guidance: float
     seed: int
+    sound: bool = False
     options: dict[str, float | int | bool | str] = {}
 
     @classmethod
@@ -322,22 +489,34 @@ class Sampling(Recipe):
         rows.pop(EMPTY_ROW, None)
         return cls(prompts=tuple(rows.items()), negative=negative, **fields)
 
+    def identity_data(self) -> Any:
+        """Return the fields; those for first frames only where there are some, as they came later."""
+        data = super().identity_data()
+        return {name: data[name] for name in data if data[name] or name not in ("images", "image_encoder")}
+
+    def image_of(self, row: str) -> Image | None:
+        """Return the first frame of a prompt's clip; None for text to video."""
+        return dict(self.images).get(row)
+
     def files_needed(self) -> tuple[str, ...]:
-        """Name what the VAE needs."""
-        return self.vae.files_needed()
+        """Name what the models inside need."""
+        return tuple(name for recipe in self.recipes() for name in recipe.files_needed())
 
     def is_fetched(self, context: Context) -> bool:
-        """Tell whether the VAE is on this machine."""
-        return self.vae.is_fetched(context)
+        """Tell whether the models inside are on this machine."""
+        return all(recipe.is_fetched(context) for recipe in self.recipes())
 
     def bytes_to_fetch(self, context: Context) -> int:
-        """Return what the VAE's download would bring."""
-        return self.vae.bytes_to_fetch(context)
+        """Return what the downloads would bring."""
+        return sum(recipe.bytes_to_fetch(context) for recipe in self.recipes())
 
     def fetch(self, context: Context) -> None:
-        """Fetch the VAE."""
-        self.vae.fetch(context)
+        """Fetch the models inside."""
+        for recipe in self.recipes():
+            recipe.fetch(context)
 
     def recipes(self) -> Iterator[Recipe]:
         """Yield the recipes inside."""
         yield self.vae
+        if self.image_encoder is not None:
+            yield self.image_encoder

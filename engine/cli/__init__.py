@@ -7,11 +7,20 @@ import gc
 import importlib
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 #: command -> (module with `add_arguments(parser)` and `call(arguments) -> exit code`, one line of help)
 COMMANDS = {
     "run": ("vflow.engine.cli.run", "check, plan, fetch and run a graph"),
     "plan": ("vflow.engine.cli.plan", "what would run, what is reused and why not, without running it"),
+    "rehearse": (
+        "vflow.engine.cli.rehearse",
+        "prove in a few minutes that a long run will fit together on this machine",
+    ),
     "sweep": ("vflow.engine.cli.sweep", "the runs of a grid of parameters over one store, and a table of results"),
     "check": ("vflow.engine.cli.check", "every problem that graph files show by themselves"),
     "fetch": ("vflow.engine.cli.fetch", "download (or build) the models that a graph needs"),
@@ -98,9 +107,27 @@ def _third_party_commands() -> dict[str, tuple[str, str]]:
     """Commands that packages add: entry points of the group `vflow.commands`, `name = module`."""
     from vflow.engine.registry import entry_points
 
-    return {
-        point.name: (point.value, f"from {point.dist.name}") for point in entry_points("vflow.commands") if point.dist
-    }
+    return {point.name: (point.value, _about(point)) for point in entry_points("vflow.commands") if point.dist}
+
+
+def _about(point: EntryPoint) -> str:
+    """Return the first line of a command's module, which is not imported for it, or which package it is from."""
+    import ast
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    origin = f"from {point.dist.name}" if point.dist else ""
+    name, *below = point.module.split(".")
+    with suppress(ImportError, OSError, SyntaxError, ValueError):
+        spec = find_spec(name)
+        if spec and spec.origin is None and below:  # a namespace: its parts lie anywhere, and importing it runs nothing
+            spec = find_spec(f"{name}.{below.pop(0)}")
+        for place in (spec and spec.submodule_search_locations) or ():
+            file = Path(place, *below).with_suffix(".py")
+            if below and file.is_file() and (text := ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))):
+                line = text.partition("\n")[0].removeprefix(f"`vflow {point.name}`: ").rstrip(".")
+                return (line if origin == "from vflow" else f"{line} ({origin})").replace("%", "%%")
+    return origin
 
 
 def _say_broken(name: str, line: str, error: Exception) -> int:

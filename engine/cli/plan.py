@@ -76,9 +76,12 @@ def as_data(session: Session) -> dict[str, Any]:
         for step in session.plan.steps.values()
     }
     from vflow.engine.effects import effects_of
+    from vflow.engine.rehearsal import citations
 
+    rehearsed = dict(citations(session))
     effects = [effect.to_json() for effect in effects_of(session)]
-    return {"graph": session.loaded.graph.name, "nodes": nodes, "fetch": fetches(session), "effects": effects}
+    found = {"nodes": nodes, "fetch": fetches(session), "rehearsed": rehearsed, "effects": effects}
+    return {"graph": session.loaded.graph.name, **found}
 
 
 def lines(session: Session) -> list[str]:
@@ -104,6 +107,9 @@ def lines(session: Session) -> list[str]:
         if step.left_out:
             text.append(f"  left out: {count(len(step.left_out), 'file')}")
             text += table(step.left_out, "    ")
+    from vflow.engine.rehearsal import citations
+
+    text += [line for node, said in citations(session) for line in ("", f"{node}: {said}")]
     if fetched := fetches(session):
         rows = [(entry["what"], size(entry["bytes"]) if entry["bytes"] else "built here") for entry in fetched]
         text += ["", "to fetch:", *table(rows, "  ")]

@@ -66,6 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from vflow.engine.contexts import World
     from vflow.engine.effects import check_sending
     from vflow.engine.folder import RunFolder
+    from vflow.engine.load import no_collection
     from vflow.engine.problems import Failure, Problem
     from vflow.engine.run import Run
     from vflow.engine.session import planned, request_from
@@ -75,8 +76,9 @@ def _run(arguments: argparse.Namespace) -> int:
     request = request_from(arguments)
     store = Store(request.cache, remote=request.remote)
     with Stopper() as stopper, store.held(_say_waiting, lambda: stopper.signal != 0) as use:
-        session = planned(request, World(store))
-        gc.freeze()  # the plan stays: it need not be looked through for cycles again and again
+        with no_collection():
+            session = planned(request, World(store))
+            gc.freeze()  # the plan stays: it need not be looked through for cycles again and again
         say_error(*session.problems)
         check_sending(session)
         if arguments.detach and arguments.detached is None:
@@ -149,6 +151,7 @@ def _print_event(event: Event) -> None:
 def _say_planned(session: Session, arguments: argparse.Namespace) -> None:
     from vflow.engine import events
     from vflow.engine.cli.plan import reason_of
+    from vflow.engine.rehearsal import citations
     from vflow.engine.watching import announcement
 
     emit = session.world.emit
@@ -163,6 +166,8 @@ def _say_planned(session: Session, arguments: argparse.Namespace) -> None:
             emit(events.Log(node=step.name, level=level, message=message))  # type: ignore[arg-type]
         for what, why in step.left_out:
             emit(events.LeftOut(node=step.name, what=what, reason=why))
+    for node, said in citations(session):
+        emit(events.Log(node=node, message=said))
 
 
 def _say_outcome(outcome: Outcome, world: World, arguments: argparse.Namespace) -> None:

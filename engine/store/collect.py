@@ -111,6 +111,13 @@ class Chooser:
                 self.take(one)
         return self.taking
 
+    def unneeded(self, digests: Iterable[str]) -> Taking:
+        """Take those of these blobs that no result, state or run in progress needs."""
+        for digest in dict.fromkeys(digests):
+            if digest in self._found.blobs and not self._holders[digest]:
+                self._take_blob(digest)
+        return self.taking
+
     def held_by(self, entry: Entry) -> str:
         """Say what keeps a result whatever the limits; "" where nothing does."""
         if entry.live:
@@ -196,6 +203,11 @@ class Keeper:
         """Let go of the results of these keys (and interrupted states of these names), but what is pinned or in use."""
         wanted = list(keys)
         return self._sweep(lambda found: Chooser(found, Limits(), time.time()).named(wanted), on_wait)
+
+    def discard(self, digests: Iterable[str]) -> Taking:
+        """Let go of those of these blobs that nobody needs."""
+        wanted = list(digests)
+        return self._sweep(lambda found: Chooser(found, Limits(), time.time()).unneeded(wanted), lambda _holder: None)
 
     def pinned(self) -> dict[str, str]:
         """Return the pinned keys, each with the note that was given."""

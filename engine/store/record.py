@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -31,6 +32,25 @@ def _apart(blobs: Iterable[Any]) -> tuple[str, str]:
     return " ".join(f"{digest} {int(size)}" for digest, size, _ in blobs), _text([suffix for _, _, suffix in blobs])
 
 
+def _one(item: Mapping[str, str]) -> str:
+    """Return port and identity as one text.
+
+    Raises:
+        ValueError: there are several, or one is no word.
+    """
+    if not item:
+        return ""
+    (words,) = item.items()
+    if not all(type(word) is str and re.fullmatch(r"\w+", word) for word in words):
+        raise ValueError("not an item")
+    return " ".join(words)
+
+
+@lru_cache(maxsize=1024)
+def _name_of(details: str) -> str:
+    return hashlib.sha256(details.encode()).hexdigest()[:32]
+
+
 def _checksum(key: str, lines: str) -> str:
     # not against malice: whoever can write the index can write the records
     return f"{zlib.crc32(lines.encode(), zlib.crc32(key.encode())):08x}"
@@ -48,17 +68,19 @@ class Record:
     """Key → output, with all that explains it. Immutable.
 
     A plan holds a hundred thousand of these, of which it needs output, seconds and blobs: the rest stays text until
-    somebody asks, and items of one node share that text. `output` is what `values.output_to_json` gave; it is parsed
+    somebody asks, and the items of one node share that text. `item` says of which item it is (port to identity), and
+    is one of the `inputs`. `output` is what `values.output_to_json` gave; it is parsed
     anew at each access. `seconds` is what it cost, `created` the time of day in seconds since 1970.
     """
 
-    __slots__ = ("_details", "_output", "_sizes", "_suffixes", "created", "key", "seconds")
+    __slots__ = ("_details", "_item", "_output", "_sizes", "_suffixes", "created", "key", "seconds")
     key: str
     seconds: float
     created: float
     _sizes: str  # "digest size digest size ..."
     _suffixes: str  # JSON
     _output: str
+    _item: str  # "port identity", or ""
     _details: str
 
     #: type and version of the node
@@ -87,6 +109,7 @@ class Record:
         facts: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         inputs: Mapping[str, Any] | None = None,
+        item: Mapping[str, str] | None = None,
         graph: str = "",
         node: str = "",
         work: str = "",
@@ -103,7 +126,7 @@ class Record:
             "work": work,
         }
         # what only explains must not cost a result that took hours: an object in the facts is kept as its text
-        parts = (_text(output), _text(details, default=str))
+        parts = (_text(output), _one(item or {}), _text(details, default=str))
         self._fill(key, seconds, created, *_apart([[b.digest, b.size, b.suffix] for b in blobs]), *parts)
 
     def _fill(self, key: str, seconds: float, created: float, *texts: str) -> None:
@@ -111,16 +134,23 @@ class Record:
         put(self, "key", key)
         put(self, "seconds", float(seconds))
         put(self, "created", float(created))
-        sizes, suffixes, output, details = texts
+        sizes, suffixes, output, item, details = texts
         put(self, "_sizes", sizes)
         put(self, "_suffixes", suffixes)
         put(self, "_output", output)
+        put(self, "_item", item)
         put(self, "_details", details)
 
     @property
     def output(self) -> Any:
         """Plain data of the output, from which `values.output_from_json` makes it."""
         return json.loads(self._output)
+
+    @staticmethod
+    def outputs(records: Iterable[Record]) -> list[Any]:
+        """Return the outputs of many records, read together: that takes much less than reading each."""
+        outputs: list[Any] = json.loads(f"[{','.join(record._output for record in records)}]")
+        return outputs
 
     @property
     def blobs(self) -> tuple[Blob, ...]:
@@ -130,6 +160,8 @@ class Record:
     @property
     def sizes(self) -> dict[str, int]:
         """Digest to size in bytes of the blobs."""
+        if not self._sizes:
+            return {}
         words = self._sizes.split()
         return dict(zip(words[::2], map(int, words[1::2]), strict=True))
 
@@ -145,35 +177,55 @@ class Record:
     @property
     def details(self) -> Mapping[str, Any]:
         """All that explains the record, by name."""
-        return _details(self._details)
+        shared = _details(self._details)
+        return {**shared, "inputs": {**shared["inputs"], **self.item}} if self._item else shared
+
+    @property
+    def item(self) -> dict[str, str]:
+        """The port at which the item stood, and its identity; empty where the record is of a whole node."""
+        return dict([self._item.split(" ")]) if self._item else {}
 
     # --- as a row of the index, and as a file -----------------------------------------------------------------------
 
     def to_row(self) -> str:
-        """Return a checksum and the fields, one a line.
+        """Return a checksum and the fields, one a line; for the details their name stands there, see `shared_row`.
 
         What every lookup of a hundred thousand rows needs is not JSON: parsing it would take longer than reading it.
         """
         head = f"{self.seconds!r}\n{self.created!r}\n{self._sizes}\n{self._suffixes}"
-        lines = f"{head}\n{self._output}\n{self._details}"
+        lines = f"{head}\n{self._output}\n{self._item}\n{_name_of(self._details)}"
         return f"{_checksum(self.key, lines)}\n{lines}"
 
+    def shared_row(self) -> tuple[str, str]:
+        """Return name and text of the row that holds the details of all records that have the same ones."""
+        return _name_of(self._details), self._details
+
     @classmethod
-    def from_rows(cls, rows: Mapping[str, str]) -> dict[str, Record]:
-        """Make the records that `to_row` wrote, by key; rows that are damaged or another key's are left out."""
-        details: dict[str, str] = {}  # equal ones become one text
-        records: dict[str, Record] = {}
+    def from_rows(
+        cls, rows: Mapping[str, str], shared: Callable[[Iterable[str]], Mapping[str, str]]
+    ) -> dict[str, Record]:
+        """Make the records that `to_row` wrote, by key; rows that are damaged or another key's are left out.
+
+        `shared` returns the shared rows of these names, as far as they are there.
+        """
+        fields: dict[str, list[str]] = {}
         for key, row in rows.items():
-            checksum, *fields = row.split("\n")
-            if len(fields) == 6 and checksum == _checksum(key, row[len(checksum) + 1 :]):
+            checksum, *parts = row.split("\n")
+            if len(parts) == 7 and checksum == _checksum(key, row[len(checksum) + 1 :]):
+                fields[key] = parts
+        found = shared({parts[6] for parts in fields.values()})
+        details = {name: text for name, text in found.items() if name == _name_of(text)}
+        records: dict[str, Record] = {}
+        for key, (seconds, created, *texts, name) in fields.items():
+            if name in details:
                 records[key] = record = cls.__new__(cls)
-                fields[5] = details.setdefault(fields[5], fields[5])
-                record._fill(key, float(fields[0]), float(fields[1]), *fields[2:])
+                record._fill(key, float(seconds), float(created), *texts, details[name])
         return records
 
     def to_file(self) -> bytes:
         """Return JSON that carries its own SHA-256, so that a torn or altered file is noticed."""
         head = {"key": self.key, "seconds": self.seconds, "created": self.created, "blobs": self._together()}
+        head |= {"item": self.item} if self._item else {}
         body = f'{_text(head)[:-1]},"output":{self._output},"details":{self._details}}}'.encode()
         return _framed(body)
 
@@ -191,7 +243,7 @@ class Record:
         if read["key"] != key:
             raise ValueError(f"the record {key} is that of {read['key']}")
         record = cls.__new__(cls)
-        parts = (_text(read["output"]), _text(read["details"]))
+        parts = (_text(read["output"]), _one(read.get("item", {})), _text(read["details"]))
         record._fill(key, read["seconds"], read["created"], *_apart(read["blobs"]), *parts)
         return record
 

@@ -19,7 +19,8 @@ from vflow.engine.store.index import Index
 from vflow.engine.store.record import Record
 from vflow.engine.values import Blob
 
-_ROW = "record:"  # rows written otherwise one day get another word, so that neither version reads the other's
+# rows written otherwise one day get other words, so that neither version reads the other's
+_ROW, _SHARED = "record:", "details:"
 _KEY = re.compile(r"[0-9a-zA-Z_-]{3,128}")
 
 
@@ -56,7 +57,7 @@ class Records:
             for temporary, _ in written:
                 self._files.discard(temporary)
         sync_all({os.path.dirname(target) for _, target in written}, self._files.root)
-        self._index.put_many({_ROW + record.key: record.to_row() for record in records})
+        self._note(records)
 
     def lookup(self, keys: Iterable[str], check_blobs: bool) -> dict[str, Record]:
         """Return the records of those keys that have one; see `Store.lookup`."""
@@ -67,7 +68,7 @@ class Records:
         lacking = wanted if not found else [key for key in wanted if key not in found]
         read = filter(None, map(self.read, lacking))
         healed = {record.key: record for record in read if not check_blobs or self.has_blobs(record)}
-        self._index.put_many({_ROW + key: record.to_row() for key, record in healed.items()})
+        self._note(healed.values())
         return found | healed
 
     def read(self, key: str) -> Record | None:
@@ -80,16 +81,19 @@ class Records:
 
     def remove(self, keys: Sequence[str]) -> None:
         """Forget records: their files, durably, then their rows."""
+        # what the items of a node share stays; should it be forgotten, their files would have to be read
+        shared = [record.shared_row()[0] for record in self._from_index(keys).values() if not record.item]
         for key in keys:
             with suppress(FileNotFoundError):
                 os.unlink(self.path_of(key))
         folders = {os.path.dirname(self.path_of(key)) for key in keys}
         sync_all([folder for folder in folders if os.path.isdir(folder)], self._files.root)
-        self._index.forget([_ROW + key for key in keys])
+        self._index.forget([*(_ROW + key for key in keys), *(_SHARED + name for name in shared)])
 
     def has_blobs(self, record: Record) -> bool:
         """Tell whether all blobs of a record are there, by their sizes."""
-        return all(self._blobs.has(digest, size) for digest, size in record.sizes.items())
+        sizes = record.sizes
+        return not sizes or all(self._blobs.has(digest, size) for digest, size in sizes.items())
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys of all record files that start so, in order."""
@@ -109,7 +113,20 @@ class Records:
 
     def _from_index(self, keys: Sequence[str]) -> dict[str, Record]:
         rows = self._index.get_many([_ROW + key for key in keys])
-        return Record.from_rows({name[len(_ROW) :]: row for name, row in rows.items()})
+        return Record.from_rows({name[len(_ROW) :]: row for name, row in rows.items()}, self._shared)
+
+    def _shared(self, names: Iterable[str]) -> dict[str, str]:
+        rows = self._index.get_many([_SHARED + name for name in names])
+        return {name[len(_SHARED) :]: row for name, row in rows.items()}
+
+    def _note(self, records: Iterable[Record]) -> None:
+        """Give records their rows in the index."""
+        shared, rows = {}, {}
+        for record in records:
+            name, details = record.shared_row()
+            shared[_SHARED + name] = details
+            rows[_ROW + record.key] = record.to_row()
+        self._index.put_many(shared | rows)
 
     def _check(self, record: Record, complete: bool) -> None:
         if not _KEY.fullmatch(record.key):

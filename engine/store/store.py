@@ -321,6 +321,17 @@ class Store:
             self._use = before
             use.end()
 
+    def release(self, blobs: Iterable[Blob]) -> None:
+        """Let go of blobs that the run in progress put here and needs no longer, where nobody else needs them either.
+
+        Looks through the whole store; outside of a run it does nothing, and a collection takes them later.
+        """
+        if self._use is None:
+            return
+        digests = [blob.digest for blob in blobs]
+        self._use.release(map(blob_name, digests))
+        self.keeper().discard(digests)
+
     def keeper(self) -> Keeper:
         """Return what lists, pins and collects."""
         from vflow.engine.store.collect import Keeper

@@ -35,6 +35,8 @@ T = TypeVar("T")
 #: The lease that a collection holds, and the file by which runs see it.
 LEASE, _MARK = "collecting", "collecting"
 _LIVE, _NOTE, _LIST = ".live", ".json", ".keys"
+#: In the file of a run in progress, what stands before a name that it holds no longer.
+_NO_LONGER = "-"
 #: Seconds between two signs of life of a run, and without one until a run on another machine counts as dead.
 _BEAT, _FORGOTTEN = 20.0, 900.0
 #: So many ended runs are remembered.
@@ -84,6 +86,13 @@ class Use:
         with self._lock:
             self._names.update(dict.fromkeys(open_, True))
         return waited
+
+    def release(self, names: Iterable[str]) -> None:
+        """Hold these no longer."""
+        with self._lock:
+            held = [name for name in names if self._names.pop(name, None) is not None]
+            if held and os.getpid() == self._pid and not self._over.is_set():
+                self._append("".join(f"{_NO_LONGER}{name}\n" for name in held))
 
     def looked_up(self, keys: list[str], look: Callable[[list[str]], dict[str, T]]) -> dict[str, T]:
         """Look records up and hold those that are there."""
@@ -152,7 +161,13 @@ class PastUse:
     @cached_property
     def names(self) -> frozenset[str]:
         """The names of what it used, as `record_name` and the like make them."""
-        return frozenset(_lines(self.list_path))
+        names = set()
+        for line in _lines(self.list_path):
+            if line.startswith(_NO_LONGER):
+                names.discard(line[1:])
+            else:
+                names.add(line)
+        return frozenset(names)
 
 
 class Uses:

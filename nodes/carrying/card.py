@@ -1,17 +1,18 @@
-"""The model card beside an exported adapter: what it is and how to load it, for people, and its recipe, for vflow.
+"""The model card beside exported adapters and weights: what they are and how to load them, and the recipe, for vflow.
 
 The recipe stands in a comment at the end, which no viewer of Markdown shows.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from vflow.engine.carried import Carried
-    from vflow.nodes.values import Adapter
+    from vflow.nodes.values import Learned
 
 #: longer cards are not read
 MAX_CARD = 16 << 20
@@ -19,16 +20,16 @@ MAX_CARD = 16 << 20
 _BEGIN, _END = "<!-- vflow\n", "\n-->"
 
 
-def text(adapter: Adapter, carried: Carried) -> str:
-    """Return the card of an adapter: equal adapters of equal graphs have equal cards."""
+def text(learned: Learned, carried: Carried) -> str:
+    """Return the card of what was trained: equal results of equal graphs have equal cards."""
     data = carried.data
     graph, base = data["graph"], _base(data)
     parts = [
-        "\n".join(["---", *_front(adapter, base), "---"]),
+        "\n".join(["---", *_front(learned, base), "---"]),
         f"# {graph['name']}",
         *([graph["about"]] if graph.get("about") else []),
-        _about(adapter, base),
-        _use(adapter, base),
+        _about(learned, base),
+        _use(learned, base),
         *_figures(data["metrics"]),
         _recipe(carried),
         # `--` would end the comment; inside a text of JSON this is the same
@@ -54,7 +55,7 @@ def read(file: Path) -> str | None:
 
 
 class _Base(NamedTuple):
-    """The model below the adapter: its repository with the commit, or what the graph calls it; "" for a local one."""
+    """The model that was trained: its repository with the commit, or what the graph calls it; "" for a local one."""
 
     repository: str = ""
     commit: str = ""
@@ -71,38 +72,27 @@ def _base(data: Mapping[str, Any]) -> _Base:
     return _Base()
 
 
-def _front(adapter: Adapter, base: _Base) -> Iterator[str]:
+def _front(learned: Learned, base: _Base) -> Iterator[str]:
     yield "library_name: diffusers"
     if base.repository:
         yield f'base_model: "{base.repository}"'
-        yield "base_model_relation: adapter"
-    yield f'tags: [lora, "{adapter.family}", vflow]'
+        yield f"base_model_relation: {learned.relation}"
+    yield f"tags: [{', '.join((*learned.tags, json.dumps(learned.family), 'vflow'))}]"
 
 
-def _about(adapter: Adapter, base: _Base) -> str:
+def _about(learned: Learned, base: _Base) -> str:
     from vflow.nodes.families import families
 
     known = families()
-    title = known[adapter.family].title if adapter.family in known else adapter.family
+    title = known[learned.family].title if learned.family in known else learned.family
     name, commit = base.repository or base.model, f" at `{base.commit[:12]}`" if base.commit else ""
     named = f" (`{name}`{commit})" if name else ""
-    after = f", trained for {adapter.step} steps" if adapter.step else ""
-    return f"A LoRA of rank {adapter.rank} for {title}{named}{after}."
+    after = f", trained for {learned.step} steps" if learned.step else ""
+    return f"{learned.title(f'{title}{named}')}{after}."
 
 
-def _use(adapter: Adapter, base: _Base) -> str:
-    from vflow.nodes.families import families
-    from vflow.nodes.families.base import Family
-
-    name, known = base.repository or "the base model", families()
-    how = known[adapter.family].loads_adapter_by if adapter.family in known else Family.loads_adapter_by
-    call = how.format(folder="path/to/this/folder", file="pytorch_lora_weights.safetensors")
-    code = [
-        "from diffusers import DiffusionPipeline",
-        "",
-        f'pipe = DiffusionPipeline.from_pretrained("{name}")',
-        f"pipe.{call}",
-    ]
+def _use(learned: Learned, base: _Base) -> str:
+    code = learned.use(base.repository or "the base model")
     return "\n".join(["## Use", "", "```python", *code, "```"])
 
 

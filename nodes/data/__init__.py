@@ -1,1 +1,1 @@
-"""Clips and captions: scanning, windows, buckets, decoding, prompts, and the drawn sample clips."""
+"""Clips, captions and stills: scanning, windows, buckets, decoding, prompts, and the drawn sample clips."""

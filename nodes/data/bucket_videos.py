@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from vflow.engine.context import Context
 from vflow.engine.node import Node, Outputs, private
+from vflow.engine.problems import Problem
 from vflow.engine.values import Items
+from vflow.nodes.data.rules import FRAME_STEP, ROUND, SIZE_MULTIPLE, Frames, Resolution, Rounding, Size
 from vflow.nodes.values import VAE, Caption, Window
 
-Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]
-Frames = Annotated[int, Field(ge=1, le=100_000)]
+#: the share by which a rate may differ from the family's without a warning
+_OTHER_RATE = 0.1
 
 
 class VideoSet(Outputs):
@@ -38,13 +41,17 @@ class BucketVideos(Node):
         when="path",
         min_length=1,
         description="Folder of clips (.mp4 .mov .mkv .webm .avi), sub-folders too, relative to the current folder; or "
-        "drawn ones: sample://shapes, sample://shapes?clips=24&seed=0.",
+        "drawn ones: sample://shapes, sample://shapes?clips=24&seed=0, sample://sounding.",
     )
-    resolution: Annotated[int, Field(ge=8, le=8192)] | Size | Annotated[tuple[Size, ...], Field(min_length=1)] = Field(
-        description="A number is the short side in pixels, the long side following the clip up to 5:2; or one size "
-        "`WxH`, or a list of sizes to choose from."
+    resolution: Resolution | Annotated[tuple[Size, ...], Field(min_length=1)] | None = Field(
+        None,
+        description="A number is the short side in pixels, `0.4MP` an area in millions of pixels, the shape following "
+        "the clip up to 5:2; or one size `WxH`, or a list of sizes to choose from; empty: the family's own short side.",
     )
-    frames: Frames = Field(description="Frames of a window.")
+    frames: Frames | None = Field(None, description="Frames of a window; empty: as many as the family usually draws.")
+    round: Rounding = Field("refuse", description=ROUND)
+    size_multiple: int | None = Field(None, ge=1, le=1024, description=SIZE_MULTIPLE)
+    frame_step: int | None = Field(None, ge=1, le=1024, description=FRAME_STEP)
     fps: float | None = Field(None, gt=0, le=1000, description="Frames per second; none: what the family was made for.")
     windows: Literal["start", "middle", "uniform", "random", "all"] = Field(
         "start",
@@ -95,6 +102,17 @@ class BucketVideos(Node):
         if self.frame_buckets and self.group != "size_frames":
             raise ValueError("frame_buckets is for group: size_frames")
         return self
+
+    def preflight(self, context: Context, **inputs: Any) -> Iterator[Problem]:
+        """Yield a warning of a rate that the family was not made for."""
+        vae: VAE | None = inputs.get("vae")
+        if vae is not None and self.fps is not None and abs(self.fps - vae.rules.fps) > vae.rules.fps * _OTHER_RATE:
+            yield Problem(
+                f"clips at {self.fps:g} frames per second: {vae.family.title} was made for {vae.rules.fps:g}",
+                "motion may jitter or run at another speed: leave fps out, unless that is what is wanted",
+                "fps",
+                "warning",
+            )
 
     def run(self, context: Context, vae: VAE) -> VideoSet:
         """Scan the folder. The VAE's recipe carries the family's rules on frames and sizes.

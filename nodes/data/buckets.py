@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
+from math import isqrt
 
 from vflow.nodes.families.base import VideoRules
 
@@ -35,19 +36,34 @@ def parse_size(text: str) -> Size:
     return int(width), int(height)
 
 
-def sizes_of(resolution: int | str | Sequence[str], rules: VideoRules) -> list[Size]:
-    """Return the sizes that clips are brought to.
+def is_area(text: str) -> bool:
+    """Tell whether a text is an area (`0.4MP`) and no size."""
+    return text.endswith("MP")
 
-    A number is the short side: the sizes are the square and every longer side, upright and across, that the family
-    takes, up to 5:2. Texts are sizes themselves.
+
+def sizes_of(resolution: int | str | Sequence[str], rules: VideoRules) -> list[Size]:
+    """Return the sizes that clips are brought to, upright and across, up to 5:2.
+
+    A number is the short side: the sizes are the square and every longer side that the family takes. An area is the
+    most that a size may have: the sizes are the longest that the family takes for every short side. Other texts are
+    sizes themselves.
     """
     if isinstance(resolution, str):
-        return [parse_size(resolution)]
+        return _of_area(resolution, rules.size_multiple) if is_area(resolution) else [parse_size(resolution)]
     if not isinstance(resolution, int):
         return list(dict.fromkeys(parse_size(text) for text in resolution))
     long_sides = range(resolution, int(resolution * WIDEST) + 1, rules.size_multiple)
-    across = [(long_side, resolution) for long_side in long_sides]
-    return across + [(height, width) for width, height in across[1:]]
+    return _both_ways([(long_side, resolution) for long_side in long_sides])
+
+
+def _of_area(text: str, step: int) -> list[Size]:
+    pixels = int(Fraction(text.removesuffix("MP")) * 1_000_000)
+    longest = [(pixels // short // step * step, short) for short in range(step, isqrt(pixels) + 1, step)]
+    return _both_ways([(long_side, short) for long_side, short in longest if long_side <= short * WIDEST])
+
+
+def _both_ways(across: Sequence[Size]) -> list[Size]:
+    return [*across, *((height, width) for width, height in across if width != height)]
 
 
 def best_fit(clip: Size, sizes: Iterable[Size]) -> Fit:

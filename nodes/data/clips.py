@@ -21,20 +21,24 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi"})
 #: Rises when `probe.probe` would say something else of the same file.
-PROBE_VERSION = 1
+PROBE_VERSION = 2
 #: How many names a problem lists.
 _NAMED = 5
 
 
 @dataclass(frozen=True)
 class Footage:
-    """What `probe.probe` found in a video file. `width` and `height` are those shown: square pixels, turned."""
+    """What `probe.probe` found in a video file. `width` and `height` are those shown: square pixels, turned.
+
+    `sound` tells whether it has a sound track.
+    """
 
     width: int
     height: int
     rotation: int
     timeline: Timeline
     hdr: bool
+    sound: bool
 
     @classmethod
     def from_probe(cls, data: dict[str, Any]) -> Footage:
@@ -42,7 +46,8 @@ class Footage:
         width, height = round(data["width"] * Fraction(*data["sar"])), data["height"]
         if data["rotation"] in (90, 270):
             width, height = height, width
-        return cls(width, height, data["rotation"], _timeline(data["times"], Fraction(*data["tick"])), data["hdr"])
+        timeline = _timeline(data["times"], Fraction(*data["tick"]))
+        return cls(width, height, data["rotation"], timeline, data["hdr"], data["sound"])
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,23 @@ def read_clips(
             context.pin(f"file {name}", digest)
             context.pin(f"file {name} (caption)", keys.digest_bytes(caption.encode()))
     return clips, problems + captions.problems(len(paths))
+
+
+def known_footage(context: Context, digest: str) -> Footage | None:
+    """Return what a clip was found to hold when its folder was read; None: nobody has looked at it."""
+    probed = context.recall("probe", _key(digest))
+    return Footage.from_probe(probed) if probed and "broken" not in probed else None
+
+
+def footage_of(context: Context, digest: str, path: Path) -> Footage:
+    """Return what a clip holds, looked at now where nobody has yet.
+
+    Raises:
+        Unreadable, OSError: as `probe.probe`.
+    """
+    from vflow.nodes.data.probe import probe
+
+    return Footage.from_probe(context.remember("probe", _key(digest), lambda: probe(path)))
 
 
 def find_clips(folder: Path) -> Iterator[Path]:
@@ -145,9 +167,9 @@ class Captions:
         if len(self._missing) == clips:
             found.append(Problem(f"no captions: none of the {clips} clips has a {extension} file", remedy, "source"))
         elif self._missing:
-            found.append(Problem(f"{_count(self._missing)} no caption: {_names(self._missing)}", remedy, "source"))
+            found.append(Problem(f"{counted(self._missing)} no caption: {named(self._missing)}", remedy, "source"))
         if self._empty:
-            found.append(Problem(f"{_count(self._empty)} an empty caption: {_names(self._empty)}", remedy, "source"))
+            found.append(Problem(f"{counted(self._empty)} an empty caption: {named(self._empty)}", remedy, "source"))
         return found
 
 
@@ -214,10 +236,12 @@ def _timeline(times: dict[str, Any], tick: Fraction) -> Timeline:
     return Timeline(range(start, start + step * times["count"], step), Fraction(step), tick / parts)
 
 
-def _count(names: Sequence[str]) -> str:
+def counted(names: Sequence[str]) -> str:
+    """Return `1 clip has`, `3 clips have`."""
     return "1 clip has" if len(names) == 1 else f"{len(names)} clips have"
 
 
-def _names(names: Sequence[str]) -> str:
+def named(names: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

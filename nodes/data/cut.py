@@ -11,13 +11,17 @@ from vflow.engine.keys import digest
 from vflow.engine.problems import Problem
 from vflow.nodes.data import buckets, windows
 from vflow.nodes.data.clips import Clip
-from vflow.nodes.families.base import VideoRules
+from vflow.nodes.data.rules import Measures
+from vflow.nodes.data.samples import SCHEME
 from vflow.nodes.values import Caption, Window
 
 if TYPE_CHECKING:
     from vflow.nodes.data.bucket_videos import BucketVideos
 
 LeaveOut = Callable[[str, str], None]
+
+#: how far a clip's rate may be from a multiple of the wanted one before the frames that are left out show
+_UNEVEN = Fraction(2, 100)
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,11 @@ class Sample:
 class Cutter:
     """Cuts clips into samples, and remembers what is worth telling of all of them."""
 
-    def __init__(self, node: BucketVideos, rules: VideoRules, leave_out: LeaveOut) -> None:
-        self._node, self._rules, self._leave_out = node, rules, leave_out
-        self._sizes = buckets.sizes_of(node.resolution, rules)
-        self.fps = windows.exact_fps(node.fps or rules.fps)
+    def __init__(self, node: BucketVideos, measures: Measures, leave_out: LeaveOut) -> None:
+        self._node, self._measures, self._leave_out = node, measures, leave_out
+        self._rules = measures.ruled.rules
+        self._sizes = buckets.sizes_of(measures.resolution, self._rules)
+        self.fps = windows.exact_fps(node.fps or self._rules.fps)
         self._lengths = self._allowed_lengths()
         self._fits: dict[buckets.Size, buckets.Fit] = {}
         self._short: list[int] = []
@@ -116,6 +121,8 @@ class Cutter:
         own = clip.footage.timeline.fps
         if own and own < self.fps * Fraction(999, 1000):
             self._add(f"slower than {_rate(self.fps)}, so frames are repeated", f"{clip.name} ({_rate(own)})")
+        elif own and not self._node.source.startswith(SCHEME) and abs(own / self.fps - round(own / self.fps)) > _UNEVEN:
+            self._add(f"no multiple of {_rate(self.fps)}, so motion may jitter", f"{clip.name} ({_rate(own)})")
         if fit.upscaled:
             size = f"{clip.footage.width}x{clip.footage.height}"
             self._add("smaller than their bucket, so enlarged", f"{clip.name} ({size})")
@@ -127,12 +134,12 @@ class Cutter:
 
     def _allowed_lengths(self) -> list[int]:
         """Return the numbers of frames that a window may have, longest first."""
-        node, rules = self._node, self._rules
-        if node.group == "aspect":
-            return [node.frames]
-        if node.frame_buckets:
-            return sorted(set(node.frame_buckets), reverse=True)
-        return [n for n in range(node.frames, 1, -1) if rules.frames_fit(n)] or [node.frames]
+        measures = self._measures
+        if self._node.group == "aspect":
+            return [measures.frames]
+        if measures.frame_buckets:
+            return sorted(set(measures.frame_buckets), reverse=True)
+        return [n for n in range(measures.frames, 1, -1) if self._rules.frames_fit(n)] or [measures.frames]
 
 
 def _rate(fps: Fraction) -> str:

@@ -15,10 +15,13 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from vflow.nodes.data import reading
 from vflow.nodes.data.reading import Unreadable
+from vflow.nodes.data.sound import LAYOUTS
 
 if TYPE_CHECKING:
+    from av.container import OutputContainer
     from av.video.frame import VideoFrame
 
+    from vflow.nodes.families.base import Sound
     from vflow.nodes.values import Window
 
 # accurate rounding and bit exactness: the same pixels whatever instructions the processor has
@@ -29,6 +32,8 @@ _SCALING = (
     | Interpolation.ACCURATE_RND
     | Interpolation.BITEXACT
 )
+#: Bits per second and channel of written sound.
+_SOUND_BITS = 96_000
 _UNSPECIFIED = 2  # of a colour space, ITU-T H.273
 _HD_HEIGHT = 720
 
@@ -55,11 +60,14 @@ def decode(path: Path, window: Window) -> np.ndarray:
     return pixels
 
 
-def write_video(path: Path, frames: np.ndarray, fps: float, crf: int = 18, preset: str = "medium") -> None:
-    """Write (F, H, W, 3) uint8 RGB as H.264 in an mp4 that plays everywhere; equal frames give equal bytes.
+def write_video(
+    path: Path, frames: np.ndarray, fps: float, crf: int = 18, preset: str = "medium", sound: Sound | None = None
+) -> None:
+    """Write (F, H, W, 3) uint8 RGB as H.264, and its sound as AAC, in an mp4 that plays everywhere.
 
-    The same build of FFmpeg and x264 is meant: their version stands in the file. Odd sizes grow by one row or column,
-    repeated from the edge, since 4:2:0 colours need even ones. `crf` is x264's quality, lower is better.
+    Equal frames and sound give equal bytes. The same build of FFmpeg and x264 is meant: their version stands in the
+    file. Odd sizes grow by one row or column, repeated from the edge, since 4:2:0 colours need even ones. `crf` is
+    x264's quality, lower is better.
 
     Raises:
         OSError: the file cannot be written.
@@ -77,11 +85,25 @@ def write_video(path: Path, frames: np.ndarray, fps: float, crf: int = 18, prese
         codec.thread_count = 1  # x264 decides otherwise with more
         codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
         codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        if sound is not None:
+            _write_sound(file, sound)
         for number, picture in enumerate(frames):
             frame = _to_yuv(np.ascontiguousarray(picture), scaler)
             frame.pts, frame.time_base = number, 1 / rate
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
+
+
+def _write_sound(file: OutputContainer, sound: Sound) -> None:
+    """Encode all of the sound; the container waits for the frames between which it belongs."""
+    layout = LAYOUTS[len(sound.samples)]
+    stream = file.add_stream("aac", rate=sound.rate, layout=layout)
+    stream.codec_context.bit_rate = _SOUND_BITS * len(sound.samples)
+    samples = np.ascontiguousarray(sound.samples, dtype=np.float32)
+    frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
+    frame.sample_rate, frame.time_base, frame.pts = sound.rate, Fraction(1, sound.rate), 0
+    file.mux(stream.encode(frame))
+    file.mux(stream.encode())
 
 
 def _frames(path: Path, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:

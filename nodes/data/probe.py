@@ -25,7 +25,8 @@ def probe(path: Path) -> dict[str, Any]:
 
     `width`, `height`: pixels as coded; `sar`: width to height of a pixel; `rotation`: degrees clockwise to turn it by;
     `tick`: seconds as a fraction; `times`: presentation times in ticks (`start`, `step`, `count`, or a `list`);
-    `last`: ticks for which the last frame is shown; `hdr`: whether colours are PQ or HLG.
+    `last`: ticks for which the last frame is shown; `hdr`: whether colours are PQ or HLG; `sound`: whether there is a
+    sound track.
 
     A clip of at most `reading.SMALL_PIXELS` is decoded completely, so that damage anywhere is found. Of a larger one
     the packets are read and the first frame is decoded. A Matroska file that was cut off is as long as what is there:
@@ -49,7 +50,7 @@ def probe(path: Path) -> dict[str, Any]:
             times: Sequence[int] | int = _decoded_times([first.pts, *(frame.pts for frame in frames)])
         else:
             times = packets.times
-        return _facts(first, stream, times)
+        return {**_facts(first, stream, times), "sound": reading.sound_track(container) is not None}
 
 
 def _facts(first: VideoFrame, stream: VideoStream, times: Sequence[int] | int) -> dict[str, Any]:

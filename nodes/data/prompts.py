@@ -15,7 +15,8 @@ from vflow.engine.keys import digest
 from vflow.engine.node import Node, Outputs, private
 from vflow.engine.problems import GraphError, Problem
 from vflow.engine.values import Item, Items
-from vflow.nodes.values import NEGATIVE_ROW, Caption
+from vflow.nodes.data import advice
+from vflow.nodes.values import NEGATIVE_ROW, Caption, TextEncoder
 
 _LONGEST_ROW = 40
 
@@ -36,7 +37,9 @@ class Prompts(Node):
         None, min_length=1, description="UTF-8 text file with one prompt a line, relative to the current folder."
     )
     negative: str | None = private(
-        None, description="What to steer away from, under guidance above 1; none: the empty caption."
+        None,
+        description="What to steer away from, under guidance above 1; empty: the own of the family that is linked as "
+        "text_encoder, where it has one, else the empty caption.",
     )
 
     @model_validator(mode="after")
@@ -45,8 +48,8 @@ class Prompts(Node):
             raise ValueError("give prompts, or a file of them")
         return self
 
-    def run(self, context: Context) -> PromptSet:
-        """Read the file, and name the prompts.
+    def run(self, context: Context, text_encoder: TextEncoder | None = None) -> PromptSet:
+        """Read the file, and name the prompts. The text encoder's recipe says which family's negative prompt to take.
 
         Raises:
             GraphError: the file cannot be read, or holds no prompt.
@@ -57,8 +60,16 @@ class Prompts(Node):
             context.pin(f"file {Path(self.file).name}", digest(read))
             texts += read
         items = [Item(row, Caption(text=text)) for row, text in zip(row_names(texts), texts, strict=True)]
-        if self.negative is not None:
-            items.append(Item(NEGATIVE_ROW, Caption(text=self.negative.strip(), negative=True)))
+        family = text_encoder.family if text_encoder else None
+        if family:
+            named = list(zip(row_names(texts), texts, strict=True))
+            for warning in advice.short(named, family.least_prompt_words, family.title, "prompts"):
+                context.log(warning, "warning")
+        negative = self.negative
+        if negative is None and family and family.negative_prompt:
+            negative = family.negative_prompt
+        if negative is not None:
+            items.append(Item(NEGATIVE_ROW, Caption(text=negative.strip(), negative=True)))
         for item in items:
             context.label(item.row, item.value.text)
         return PromptSet(prompts=Items(items))

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -56,13 +57,28 @@ def open_video(path: Path, threads: int = 1) -> Iterator[tuple[InputContainer, V
         Unreadable: the file is no video or is damaged.
         OSError: it cannot be read at all.
     """
-    try:
-        with av.open(f"file:{path}", options=_OPTIONS) as container:
-            yield container, _video_stream(container, threads)
-    except OSError:
-        raise
-    except av.FFmpegError as error:
-        raise Unreadable(f"is damaged or no video file ({error.strerror})") from error
+    with _opened(path) as container:
+        yield container, _video_stream(container, threads)
+
+
+@contextmanager
+def open_sound(path: Path) -> Iterator[tuple[InputContainer, AudioStream | None]]:
+    """Open a file and its first sound track that can be decoded; None where it has none.
+
+    Raises:
+        Unreadable, OSError: as `open_video`.
+    """
+    with _opened(path) as container:
+        yield container, sound_track(container)
+
+
+def sound_track(container: InputContainer) -> AudioStream | None:
+    """Return the first sound track of an opened file that can be decoded, or None."""
+    for stream in container.streams.audio:
+        codec = stream.codec_context
+        if codec is not None and codec.sample_rate and codec.layout.nb_channels:
+            return stream
+    return None
 
 
 def read_packets(path: Path) -> Packets:
@@ -97,6 +113,17 @@ def frames_in_order(container: InputContainer, stream: VideoStream) -> Iterator[
         if isinstance(error, OSError):
             raise
         raise Unreadable(f"is damaged after {count} frames ({error.strerror})") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[InputContainer]:
+    try:
+        with av.open(f"file:{path}", options=_OPTIONS) as container:
+            yield container
+    except OSError:
+        raise
+    except av.FFmpegError as error:
+        raise Unreadable(f"is damaged or no video file ({error.strerror})") from error
 
 
 def _video_stream(container: InputContainer, threads: int) -> VideoStream:

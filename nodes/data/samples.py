@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SCHEME = "sample://"
 #: The drawn data sets, with the version of each: it rises when other clips would come out.
-SAMPLES = {"shapes": 1}
+SAMPLES = {"shapes": 1, "sounding": 1}
 _DEFAULTS = {"clips": 24, "seed": 0}
 _MOST_CLIPS = 1000
 
@@ -47,21 +47,21 @@ def _sample_folder(text: str, context: Context) -> Path:
     if not folder.is_dir():
         context.log(f"drawing {options['clips']} sample clips")
         try:
-            _draw(folder, context, **options)
+            _draw(folder, context, sounding=name == "sounding", **options)
         except OSError as error:
             remedy = "make room on the disk of the store, or choose another with --cache"
             raise Failure(f"the sample clips cannot be written to {folder} ({error.strerror})", remedy) from error
     return folder
 
 
-def _draw(folder: Path, context: Context, clips: int, seed: int) -> None:
+def _draw(folder: Path, context: Context, clips: int, seed: int, sounding: bool) -> None:
     """Draw into a new folder and rename it: it is there completely or not at all, whoever else draws it too."""
     from vflow.nodes.data.shapes import draw_shapes
 
     with context.scratch() as scratch:
         drawn = scratch / "drawn"
         drawn.mkdir()
-        draw_shapes(drawn, clips, seed)
+        draw_shapes(drawn, clips, seed, sounding)
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             drawn.rename(folder)

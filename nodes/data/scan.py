@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from vflow.engine.keys import digest
 from vflow.engine.problems import GraphError, Problem
 from vflow.engine.values import Item, Items
+from vflow.nodes.data import advice
 from vflow.nodes.data.buckets import Size
 from vflow.nodes.data.clips import read_clips
 from vflow.nodes.data.cut import Cutter, LeaveOut, Sample
-from vflow.nodes.data.rules import broken_rules
+from vflow.nodes.data.rules import Measures
 from vflow.nodes.data.samples import folder_of
 from vflow.nodes.values import VAE, Caption, Window
 
@@ -35,13 +36,14 @@ def read_samples(node: BucketVideos, context: Context, vae: VAE) -> tuple[list[S
         left_out.append((name, reason))
         context.leave_out(name, reason)
 
-    problems = list(broken_rules(node, vae.family, vae.rules))
+    measures = Measures.of(node, vae)
+    problems = measures.problems()
     folder = _folder(node, context, problems)
     clips, found = read_clips(node, context, folder, leave_out) if folder else ([], [])
     problems += found
     if problems:
         raise GraphError(problems)
-    cutter = Cutter(node, vae.rules, leave_out)
+    cutter = Cutter(node, measures, leave_out)
     samples = sorted(_unique(cutter.samples(clips), leave_out), key=lambda sample: sample.row)
     if not samples:
         raise GraphError(cutter.too_short() or _nothing_left(left_out))
@@ -50,7 +52,7 @@ def read_samples(node: BucketVideos, context: Context, vae: VAE) -> tuple[list[S
     kept = [sample for sample in samples if sample.clip.digest not in held]
     if not kept:
         raise GraphError(Problem("every clip is held out, none is left to train on", "lower hold_out", "hold_out"))
-    for warning in [*cutter.warnings(), *_hold_out_warning(node.hold_out, held_out)]:
+    for warning in [*cutter.warnings(), *_hold_out_warning(node.hold_out, held_out), *_of_captions(samples, vae)]:
         context.log(warning, "warning")
     context.report(facts(cutter.fps, kept, held_out))
     return kept, held_out
@@ -72,6 +74,7 @@ def facts(fps: Fraction, kept: Sequence[Sample], held_out: Sequence[Sample]) -> 
         "windows": len(kept) + len(held_out),
         "held_out": len(held_out),
         "fps": float(fps),
+        "windows_with_sound": sum(sample.clip.footage.sound for sample in (*kept, *held_out)),
         "buckets": [
             {
                 "size": f"{width}x{height}",
@@ -121,6 +124,13 @@ def _unique(samples: Iterable[Sample], leave_out: LeaveOut) -> Iterator[Sample]:
 def _nothing_left(left_out: Sequence[tuple[str, str]]) -> Problem:
     shown = "; ".join(f"{name} {reason}" for name, reason in left_out[:3])
     return Problem(f"no clip is left, {len(left_out)} were left out: {shown}", "see the reasons", "source")
+
+
+def _of_captions(samples: Sequence[Sample], vae: VAE) -> Iterator[str]:
+    captions = list({sample.clip.name: (sample.clip.name, sample.clip.caption) for sample in samples}.values())
+    said = [(name, caption) for name, caption in captions if caption]
+    yield from advice.still(said)
+    yield from advice.short(said, vae.family.least_prompt_words, vae.family.title, "captions")
 
 
 def _hold_out_warning(share: float, held_out: Sequence[Sample]) -> Iterator[str]:

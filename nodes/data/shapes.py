@@ -1,6 +1,7 @@
 """The sample clips: shapes of several colours that move over a dark background (imports av and numpy).
 
-What a clip shows is in its caption: shape, colour and direction. Place, size and speed vary with the seed.
+What a clip shows is in its caption: shape, colour and direction. Place, size and speed vary with the seed. Those of the
+sounding set have a tone that belongs to their colour and comes from where the shape is; some of them are silent.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from vflow.nodes.data.decode import write_video
+from vflow.nodes.families.base import Sound
 
 FRAMES, FPS = 25, 25
 SIZES = ((96, 64), (64, 96))  # (width, height)
 SHAPES = ("circle", "square", "triangle")
 COLOURS = {"red": (226, 52, 46), "green": (62, 190, 84), "blue": (58, 106, 232), "yellow": (240, 206, 60)}
+TONES = {"red": 220.0, "green": 330.0, "blue": 494.0, "yellow": 740.0}  # hertz
+RATE = 24000
+#: of the sounding set, every so manieth clip is silent
+SILENT = 5
 DIRECTIONS = {
     "left to right": (1, 0),
     "right to left": (-1, 0),
@@ -52,8 +58,8 @@ class Scene:
         return f"{self.colour}_{self.shape}_{self.direction.replace(' ', '_')}"
 
 
-def draw_shapes(folder: Path, clips: int, seed: int) -> None:
-    """Write clips and captions into an existing folder; equal numbers and seeds give equal files.
+def draw_shapes(folder: Path, clips: int, seed: int, sounding: bool = False) -> None:
+    """Write clips and captions into an existing folder; equal arguments give equal files.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -62,7 +68,8 @@ def draw_shapes(folder: Path, clips: int, seed: int) -> None:
     def one(numbered: tuple[int, Scene]) -> None:
         number, scene = numbered
         path = folder / f"{number:03d}_{scene.name}.mp4"
-        write_video(path, draw(scene), FPS, preset="veryfast")
+        sound = tone(scene) if sounding and number % SILENT != SILENT - 1 else None
+        write_video(path, draw(scene), FPS, preset="veryfast", sound=sound)
         path.with_suffix(".txt").write_text(scene.caption + "\n", encoding="utf-8")
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "draw") as pool:
@@ -100,6 +107,15 @@ def draw(scene: Scene) -> np.ndarray:
     shade = np.linspace(1.2, 0.8, scene.height, dtype=np.float32)[None, :, None, None] * np.float32(scene.light)
     colour = np.array(COLOURS[scene.colour], np.float32)
     return np.rint(shade + cover * (colour - shade)).astype(np.uint8)
+
+
+def tone(scene: Scene) -> Sound:
+    """Return the sound of a scene, in stereo: the tone of its colour, which swells, and moves with the shape."""
+    time = np.arange(FRAMES * RATE // FPS) / RATE
+    x, _ = _places(scene)
+    right = np.interp(time * FPS, np.arange(FRAMES), x / scene.width)
+    wave = 0.7 * np.sin(2 * np.pi * TONES[scene.colour] * time) * np.sin(np.pi * time * FPS / FRAMES)
+    return Sound(np.stack([(1 - right) * wave, right * wave]).astype(np.float32), RATE)
 
 
 def _places(scene: Scene) -> tuple[np.ndarray, np.ndarray]:

@@ -30,6 +30,10 @@ class Timeline:
         span = (self.times[-1] - self.times[0]) * self.tick
         return (len(self.times) - 1) / span if span else Fraction(0)
 
+    def time_of(self, index: int) -> Fraction:
+        """Return when a frame is shown, in seconds as the file counts them."""
+        return self.times[index] * self.tick
+
     def count(self, fps: Fraction) -> int:
         """Return how many frames the clip has at another rate: those times i/fps that lie before its end.
 

@@ -28,7 +28,7 @@ def encode(
             if context.stopping:
                 context.interrupted()
             batch = captions[start : start + node.batch_size]
-            for caption, tensors in zip(batch, _encoded(family, live, batch), strict=True):
+            for caption, tensors in zip(batch, _encoded(family, live, batch, node.max_tokens), strict=True):
                 kept = {name: kept_as(tensor, node.dtype) for name, tensor in tensors.items()}
                 embedding = Embedding(blob=context.put(to_bytes(kept), ".safetensors"), caption=caption.text)
                 done += 1
@@ -37,12 +37,12 @@ def encode(
 
 
 @torch.no_grad()
-def _encoded(family: Family, live: Any, batch: Sequence[Caption]) -> list[dict[str, torch.Tensor]]:
+def _encoded(family: Family, live: Any, batch: Sequence[Caption], tokens: int | None) -> list[dict[str, torch.Tensor]]:
     """Encode captions, the negative ones among them in their own way, and return them in their order."""
     found: dict[int, dict[str, torch.Tensor]] = {}
     for negative, encode_some in ((False, family.encode_text), (True, family.encode_negative)):
         places = [place for place, caption in enumerate(batch) if caption.negative == negative]
         if places:
-            encoded = encode_some(live, [batch[place].text for place in places])
+            encoded = encode_some(live, [batch[place].text for place in places], tokens)
             found |= dict(zip(places, encoded, strict=True))
     return [found[place] for place in range(len(batch))]

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vflow.engine import keys
-from vflow.engine.problems import Failure, VflowError
+from vflow.engine.problems import Failure
+from vflow.nodes.data.located import frames_of, located
 from vflow.nodes.encoding.ahead import ahead
 from vflow.nodes.encoding.tensors import kept_as, to_bytes
 from vflow.nodes.values import Latent
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from vflow.engine.context import Context
     from vflow.engine.values import Items
     from vflow.nodes.encode import EncodeVideo
     from vflow.nodes.values import VAE, Window
 
-Job = tuple["Window", Path, str]
 Decoded = tuple["Window", torch.Tensor]
 
 
@@ -32,16 +34,17 @@ def encode(node: EncodeVideo, context: Context, vae: VAE, clips: Items[Window]) 
         Failure: a clip cannot be decoded, or encodes to values that are not finite.
     """
     family, done = vae.family, 0
-    decoded = ahead(lambda job: (job[0], pixels_of(*job)), _located(clips, context), node.decode_workers)
-    with context.load(vae) as live, _tiled(live, node.tiling):
+    posterior = node.posterior or family.posterior
+    decoded = ahead(lambda job: (job[0], pixels_of(*job)), located(clips, context), node.decode_workers)
+    with context.load(vae) as live, tiled(live, node.tiling):
         for batch in _of_equal_size(decoded, node.batch_size):
             if context.stopping:
                 context.interrupted()
             windows = [window for window, _ in batch]
-            noise = [posterior_noise(window) for window in windows] if node.posterior == "sample" else None
+            noise = [posterior_noise(window) for window in windows] if posterior == "sample" else None
             with torch.no_grad():
                 pixels = torch.stack([pixels for _, pixels in batch])
-                latents = family.encode_video(live, pixels, node.posterior, noise).cpu()
+                latents = family.encode_video(live, pixels, posterior, noise).cpu()
             del pixels
             for window, latent in zip(windows, latents, strict=True):
                 kept = _kept(latent, window, node, context)
@@ -56,35 +59,12 @@ def pixels_of(window: Window, path: Path, name: str) -> torch.Tensor:
     Raises:
         Failure: the clip cannot be decoded; `name` is what people call it.
     """
-    from vflow.nodes.data.decode import decode
+    return as_pixels(frames_of(window, path, name))
 
-    try:
-        frames = decode(path, window)
-    except MemoryError:
-        raise
-    except VflowError as error:
-        raise Failure(f"{name} {error}", _REMEDY) from error
-    except Exception as error:
-        raise Failure(f"{name} cannot be decoded: {error}", _REMEDY) from error
+
+def as_pixels(frames: np.ndarray) -> torch.Tensor:
+    """Turn frames (F, H, W, 3) uint8 into (3, F, H, W) float32 in [-1, 1]."""
     return torch.from_numpy(frames).permute(3, 0, 1, 2).float().div_(127.5).sub_(1)
-
-
-def _located(windows: Iterable[Window], context: Context) -> Iterator[Job]:
-    """Yield each window with its clip's path and name, as long as the clip is the one that was looked at.
-
-    Raises:
-        Failure: the clip is gone, or its content has changed since.
-    """
-    for window in windows:
-        name = context.label_of(window.clip)
-        try:
-            path = context.path_of(window.clip)
-            same = context.digest_of(path) == window.clip
-        except KeyError:
-            raise Failure(f"{name} was not found in this run", "run the whole graph, not this node alone") from None
-        if not same:
-            raise Failure(f"{name} has changed since the folder was read", "run again: it is then read anew")
-        yield window, path, name
 
 
 def posterior_noise(window: Window) -> torch.Generator:
@@ -117,7 +97,7 @@ def _of_equal_size(decoded: Iterable[Decoded], size: int) -> Iterator[Sequence[D
 
 
 @contextmanager
-def _tiled(live: Any, tiling: bool) -> Iterator[None]:
+def tiled(live: Any, tiling: bool) -> Iterator[None]:
     """Switch the VAE's tiling on while encoding, and off again: the base is lent to others afterwards."""
     if not tiling:
         yield
@@ -128,6 +108,3 @@ def _tiled(live: Any, tiling: bool) -> Iterator[None]:
         yield
     finally:
         module.disable_tiling()
-
-
-_REMEDY = "repair it or take it out of the folder, then run again: what is encoded stays encoded"

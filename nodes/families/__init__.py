@@ -1,7 +1,7 @@
 """The model families: each a folder here whose `__init__` exposes `FAMILY`, or an entry point `vflow.families`.
 
 A family is imported when it is asked for. Entry points are looked at only when no family of this package fits, since
-scanning them takes as long as a whole plan.
+families of others may be slow to import.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from vflow.engine.problems import GraphError, suggest
 from vflow.nodes.families.base import Family
 from vflow.nodes.values import Part
 
+_GROUP = "vflow.families"
 _registered: dict[str, Family] = {}
 
 
@@ -30,14 +31,17 @@ def family(name: str) -> Family:
     Raises:
         GraphError: there is none; suggests one.
     """
+    found = find(name)
+    if found is None:
+        raise GraphError(f"there is no model family {name!r}", suggest(name, families()))
+    return found
+
+
+def find(name: str) -> Family | None:
+    """Return the family with this name, or None; of those of other distributions, no other is imported."""
     if name in _registered:
         return _registered[name]
-    if name in _folders():
-        return _own(name)
-    found = families()
-    if name not in found:
-        raise GraphError(f"there is no model family {name!r}", suggest(name, found))
-    return found[name]
+    return _own(name) if name in _folders() else _of_others(name)
 
 
 def families(third_party: bool = True) -> dict[str, Family]:
@@ -89,7 +93,14 @@ def _own(name: str) -> Family:
 
 
 @cache
+def _of_others(name: str) -> Family | None:
+    from vflow.engine.registry import entry_points, loaded
+
+    return next((loaded(point) for point in entry_points(_GROUP) if point.name == name), None)
+
+
+@cache
 def _third_party() -> dict[str, Family]:
     from vflow.engine.registry import usable
 
-    return dict(usable("vflow.families"))
+    return dict(usable(_GROUP))

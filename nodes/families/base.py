@@ -10,16 +10,20 @@ Notation of shapes: B batch, F pixel frames, C latent channels, f h w latent siz
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from vflow.nodes.values import DType, Part, Source
+from vflow.engine.problems import Failure
+from vflow.nodes.families.layer_names import LayerNames
+from vflow.nodes.values import DType, Part, Source, Task
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+    from vflow.nodes.families.parity import Parity
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class VideoRules:
         below = max(frames - (frames - self.frames_rest) % self.frames_step, self.frames_rest)
         return (below,) if below >= frames else (below, below + self.frames_step)
 
+    @property
+    def frames_words(self) -> str:
+        """The rule on frames as people write it: `8k+1`."""
+        return f"{self.frames_step}k+{self.frames_rest}" if self.frames_rest else f"{self.frames_step}k"
+
     def nearest_sizes(self, size: int) -> tuple[int, ...]:
         """Return the nearest allowed widths or heights, below and above."""
         below = max(size // self.size_multiple * self.size_multiple, self.size_multiple)
@@ -54,22 +63,52 @@ class VideoRules:
 
 
 @dataclass(frozen=True)
+class Anatomy:
+    """The measures of a real transformer, from which memory is estimated while its files are not here.
+
+    Tokens are `width` wide in each of `blocks` blocks, and one token is `patch` x `patch` latent pixels of one latent
+    frame. `block_bytes` is what the backward pass of one block holds, per token and unit of width.
+    """
+
+    parameters: float
+    width: int
+    blocks: int
+    patch: int = 1
+    block_bytes: int = 60
+
+
+@dataclass(frozen=True)
 class Flavour:
     """A published checkpoint of a family, and the repository that holds it in diffusers' layout.
 
-    `later` says why it cannot be used yet; empty: it can. `rules` are its own, where the family's are not its.
+    `task`, `rules`, `sampling` and `anatomy` are its own, where the family's are not its.
     """
 
     repository: str
     about: str = ""
     licence_url: str = ""
-    later: str = ""
+    task: Task | None = None
     rules: VideoRules | None = None
+    sampling: SamplingDefaults | None = None
+    anatomy: Anatomy | None = None
+
+
+@dataclass(frozen=True)
+class PromptTokens:
+    """How many tokens of a caption are read: usually, at most, and in multiples of what."""
+
+    usual: int
+    most: int
+    multiple: int = 1
 
 
 @dataclass(frozen=True)
 class SamplingDefaults:
-    """A family's usual sampling settings, and the fewest steps with which its schedule gives anything."""
+    """A family's usual sampling settings, and what its pipeline needs to give anything.
+
+    `least_steps` are the fewest denoising steps, `least_image_frames` the fewest frames of a clip that goes on from an
+    image.
+    """
 
     steps: int
     guidance: float
@@ -77,6 +116,7 @@ class SamplingDefaults:
     height: int
     frames: int
     least_steps: int = 1
+    least_image_frames: int = 1
 
 
 class Draws(Protocol):
@@ -97,7 +137,9 @@ class Batch:
     """Samples of equal shape. `latents` (B, C, f, h, w) float32, normalised; `embeddings` by name, each (B, ...).
 
     All of it lies where the transformer computes. `frames`, `height`, `width` are those of the pixels; `fps` is the
-    clips' own rate.
+    clips' own rate. `image` holds what `encode_image` gave of the first frames, each (B, ...): all rows of a batch are
+    conditioned on an image, or none is and it is empty. `audio` holds latents of the sound (B, L, C) float32,
+    normalised: all rows have sound, or none has and it is None.
     """
 
     latents: torch.Tensor
@@ -106,30 +148,35 @@ class Batch:
     height: int
     width: int
     fps: float
+    image: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    audio: torch.Tensor | None = None
 
 
 @dataclass
 class Prediction:
     """What the transformer said and should have said, float32 (B, S, C), and the weight of each token (B, S, 1).
 
-    The loss of a sample is mean(error * weight) / mean(weight).
+    The loss of a sample is mean(error * weight) / mean(weight). `audio` says the same of the sound (B, L, C) where the
+    batch has some.
     """
 
     prediction: torch.Tensor
     target: torch.Tensor
     weight: torch.Tensor
+    audio: Prediction | None = None
 
 
 @dataclass(frozen=True)
 class FlowOptions:
     """How training noise is drawn; None takes the family's own.
 
-    `distribution`: `family`, `logit_normal`, `uniform`. `shift`: static k in s <- k*s / (1 + (k-1)*s), for the two
-    plain ones. `first_frame_probability`: how often latent frame 0 stays clean, as in image to video.
+    `distribution`: `family`, `logit_normal`, `uniform`. `shift`: static k in s <- k*s / (1 + (k-1)*s), in place of the
+    family's own; the two plain ones have 1. `first_frame_probability`: how often latent frame 0 stays clean, as in
+    image to video.
     """
 
     distribution: str = "family"
-    shift: float = 1.0
+    shift: float | None = None
     first_frame_probability: float | None = None
 
 
@@ -141,12 +188,42 @@ class LoRATarget:
     about: str = ""
 
 
+#: the name under which a network's sub-folder has its weights in the layout of its makers' own code
+ORIGINAL = "original.safetensors"
+
+
+@dataclass(frozen=True)
+class SingleFile:
+    """How a network is told in one file of the original layout, in which there may be others too.
+
+    `marker` is the name of one of its tensors, `prefix` what stands before all of them where several networks share
+    the file.
+    """
+
+    marker: str
+    prefix: str = ""
+
+    def is_in(self, names: Collection[str]) -> bool:
+        """Tell whether a file with tensors of these names holds the network."""
+        return self.marker in names or self.prefix + self.marker in names
+
+    def own(self, names: Iterable[str]) -> dict[str, str]:
+        """Return which of the tensors are the network's: name in the file -> name without the prefix."""
+        given = list(names)
+        mine = [name for name in given if self.prefix and name.startswith(self.prefix)] or given
+        return {name: name.removeprefix(self.prefix) for name in mine}
+
+
 @dataclass(frozen=True)
 class SamplingOption:
-    """A setting of sampling that only some families know."""
+    """A setting of sampling that only some families know.
+
+    `instead` names the option that this one is another name of: what is given here is taken for that, with a warning.
+    """
 
     default: float | int | bool | str
     about: str = ""
+    instead: str = ""
 
     def fits(self, value: object) -> bool:
         """Tell whether a value is of the option's kind: a truth value, a number (whole or not) or text."""
@@ -158,11 +235,29 @@ class SamplingOption:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """Sound as samples (channels, N) float32 in [-1, 1], at `rate` samples per second."""
+
+    samples: np.ndarray
+    rate: int
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A drawn clip: frames (F, H, W, 3) uint8, and its sound where the family draws some and it is wanted."""
+
+    frames: np.ndarray
+    sound: Sound | None = None
+
+
+@dataclass(frozen=True)
 class SamplingRequest:
     """One clip to draw: sizes in pixels, `embeddings` as `encode_text` gave them (without batch dimension).
 
-    `options` are some of the family's `sampling_options`. `on_step` is called after each step with how many are done
-    and how many there are; an exception that it raises ends the drawing.
+    `options` are some of the family's `sampling_options`. `image` (H, W, 3) uint8, of that size, is the first frame of
+    image to video; `image_encoder` is then what `load` returned of that part, where the family has one. `sound` asks
+    `draw_clip` for the clip's sound. `on_step` is called after each step with how many are done and how many there are;
+    an exception that it raises ends the drawing. `on_pipeline` is called with the pipeline before it draws.
     """
 
     embeddings: Mapping[str, torch.Tensor]
@@ -175,7 +270,11 @@ class SamplingRequest:
     guidance: float
     seed: int
     options: Mapping[str, float | int | bool | str] = field(default_factory=dict)
+    image: np.ndarray | None = None
+    image_encoder: Any = None
+    sound: bool = False
     on_step: Callable[[int, int], None] | None = None
+    on_pipeline: Callable[[Any], None] | None = None
 
 
 class Family(ABC):
@@ -192,14 +291,53 @@ class Family(ABC):
     classes: Mapping[Part, frozenset[str]]
     #: sub-folders of a diffusers checkpoint that make up a part; the first is the one whose class is recognised
     folders: Mapping[Part, tuple[str, ...]]
+    #: classes that sub-folders are taken as, where `classes` does not say it all; others are not asked for theirs
+    component_classes: Mapping[str, frozenset[str]] = {}
+    #: sub-folders that a checkpoint may lack
+    optional_folders: frozenset[str] = frozenset()
+    #: classes that the makers' own checkpoints name, which diffusers' classes do not load
+    foreign_classes: frozenset[str] = frozenset()
+    #: environment variables that name a folder with what a checkpoint may lack: by sub-folder, where it may lie there
+    variables: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
     rules: VideoRules
+    #: what a checkpoint was made for, where nothing tells it of this one
+    task: Task = "t2v"
+    #: the same by the pipeline's class that `model_index.json` names
+    pipelines: Mapping[str, Task] = {}
+    #: miniatures besides the one that has the family's own name and task, by name (`FAMILY-i2v`)
+    miniatures: Mapping[str, Task] = {}
     sampling: SamplingDefaults
+    #: in what type a part is loaded where a graph does not say; bfloat16 for what is not named
+    dtypes: Mapping[Part, DType] = {}
+    #: what of the VAE's posterior clips are trained on where a graph does not say: a draw from it, or its mode
+    posterior: Literal["sample", "mode"] = "sample"
+    #: how many tokens of a caption the transformer reads
+    prompt_tokens: PromptTokens
+    #: fewer words than these give poor clips; 0: as few as you like
+    least_prompt_words: int = 0
+    #: what guidance steers away from where a graph says nothing of it; empty: the empty caption
+    negative_prompt: str = ""
+    #: how noise levels are drawn in training, in words
+    noise: str = ""
+    anatomy: Anatomy | None = None
     #: what `SamplingRequest.options` may hold, by name
     sampling_options: Mapping[str, SamplingOption] = {}
     lora_targets: Mapping[str, LoRATarget]
     default_lora_target: str
     #: inputs of the attention, real and in the miniature: they tell adapters apart whose layers have equal names
     widths: frozenset[int] = frozenset()
+    #: how other programs name the transformer's linear layers
+    layer_names: LayerNames = LayerNames()
+    #: sub-folders whose network diffusers also loads from one file in the original layout
+    single_files: Mapping[str, SingleFile] = {}
+    #: what stands before the layers' names in the files that `save_adapter` writes
+    adapter_prefix: str = "transformer."
+    #: whether the model learns and draws the sound of clips too
+    sound: bool = False
+    #: of a family with sound: a pattern of the modules that the sound passes through, between it and the video
+    #: included, and the name of a LoRA target that has some of them
+    sound_modules: str = ""
+    sound_target: str = ""
     #: what a pipeline `pipe` of the family is asked to load an adapter that `save_adapter` wrote into a folder
     loads_adapter_by: str = 'load_lora_weights("{folder}", weight_name="{file}")'
     #: rises when the miniature would come out otherwise
@@ -207,20 +345,46 @@ class Family(ABC):
 
     # --- what is known of a checkpoint before it is loaded -----------------------------------------------------------
 
-    def refusal(self, classes: Mapping[str, str]) -> str:
-        """Say why a checkpoint cannot be used, from its class names by sub-folder; empty: it can.
+    def task_of(self, classes: Mapping[str, str], repository: str = "") -> Task:
+        """Return what a checkpoint was made for, from its class names by sub-folder and its repository on the hub.
 
         Under `_class_name` stands the pipeline's class, where the checkpoint's index names one.
         """
-        return ""
+        told = self.pipelines.get(classes.get("_class_name", ""))
+        known = (flavour.task for flavour in self.flavours.values() if flavour.repository == repository)
+        return told or next(known, None) or self.task
+
+    def flavour_of(self, source: Source) -> Flavour | None:
+        """Return the flavour that a checkpoint is, by the name that a graph gives it or by its repository, or None."""
+        named = source.model.partition("@")[0]
+        for name, flavour in self.flavours.items():
+            if named == f"{self.name}/{name}" or source.repository == flavour.repository:
+                return flavour
+        return None
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether the family has image to video."""
+        return type(self).encode_image is not Family.encode_image
 
     def rules_of(self, source: Source) -> VideoRules:
         """Return what a checkpoint demands of clips: its flavour's own rules, where it has some, else the family's."""
-        for name, flavour in self.flavours.items():
-            named = source.model.partition("@")[0] == f"{self.name}/{name}"
-            if flavour.rules is not None and (named or source.repository == flavour.repository):
-                return flavour.rules
-        return self.rules
+        flavour = self.flavour_of(source)
+        return flavour.rules if flavour and flavour.rules else self.rules
+
+    def sampling_of(self, source: Source) -> SamplingDefaults:
+        """Return how a checkpoint is usually sampled."""
+        flavour = self.flavour_of(source)
+        return flavour.sampling if flavour and flavour.sampling else self.sampling
+
+    def image_size(self, source: Source, width: int, height: int) -> tuple[int, int]:
+        """Return the size that the family's pipeline draws from an image of this size, where it is told none."""
+        return width, height
+
+    def anatomy_of(self, source: Source) -> Anatomy | None:
+        """Return the measures of a checkpoint's transformer; None for a miniature, and where they are not known."""
+        flavour = self.flavour_of(source)
+        return None if source.kind == "tiny" else flavour.anatomy if flavour and flavour.anatomy else self.anatomy
 
     # --- loading ---------------------------------------------------------------------------------------------------
 
@@ -233,21 +397,26 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def build_miniature(self, folder: Path, seed: int) -> None:
-        """Write the miniature checkpoint, all parts, in the layout of the real repository."""
+    def build_miniature(self, folder: Path, seed: int, task: Task = "t2v") -> None:
+        """Write the miniature checkpoint for a task, all parts, in the layout of the real repository."""
 
     # --- encoding --------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def encode_text(self, text_encoder: Any, captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
+    def encode_text(
+        self, text_encoder: Any, captions: Sequence[str], tokens: int | None = None
+    ) -> list[dict[str, torch.Tensor]]:
         """Encode captions (one forward for all of them); returns one dict of tensors per caption, without batch.
 
-        The empty caption stands for no caption at all: it is what dropout and unconditional guidance use.
+        `tokens`, as `prompt_tokens` allows them, is where captions are cut; None: at the usual number. The empty
+        caption stands for no caption at all: it is what dropout and unconditional guidance use.
         """
 
-    def encode_negative(self, text_encoder: Any, prompts: Sequence[str]) -> list[dict[str, torch.Tensor]]:
+    def encode_negative(
+        self, text_encoder: Any, prompts: Sequence[str], tokens: int | None = None
+    ) -> list[dict[str, torch.Tensor]]:
         """Encode negative prompts, as `encode_text`; families whose pipeline treats them otherwise override it."""
-        return self.encode_text(text_encoder, prompts)
+        return self.encode_text(text_encoder, prompts, tokens)
 
     def stack_embeddings(self, rows: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Put the embeddings of several captions together, each (B, ...).
@@ -268,6 +437,35 @@ class Family(ABC):
         `posterior` is `sample` (one generator per row of the batch) or `mode`.
         """
 
+    def encode_image(self, vae: Any, image_encoder: Any, pixels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        """Encode first frames (B, 3, H, W) float32 in [-1, 1] as the family's image-to-video pipeline does.
+
+        Returns one dict of tensors per image, without batch; `latent` is the frame's normalised latent (C, 1, h, w)
+        float32. `image_encoder` is None for families that have none.
+
+        Raises:
+            Failure: the family has no image to video.
+        """
+        raise Failure(f"{self.title} has no image to video", "leave the images out")
+
+    def sound_format(self, vae: Any) -> tuple[int, int]:
+        """Return samples per second and number of channels (1 or 2) of the sound that `encode_audio` takes.
+
+        Raises:
+            Failure: the family has no sound.
+        """
+        raise Failure(f"{self.title} has no sound", "leave EncodeAudio out")
+
+    def encode_audio(self, vae: Any, samples: torch.Tensor, seconds: float) -> torch.Tensor:
+        """Encode sound (B, channels, samples) float32 in [-1, 1] to normalised latents (B, L, C) float32.
+
+        `seconds` is how long the clip is, which decides L as in the family's pipeline; L is 0 where it is too short.
+
+        Raises:
+            Failure: the family has no sound.
+        """
+        raise Failure(f"{self.title} has no sound", "leave EncodeAudio out")
+
     # --- training --------------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -285,6 +483,14 @@ class Family(ABC):
     @abstractmethod
     def draw(self, transformer: Any, vae: Any, request: SamplingRequest) -> np.ndarray:
         """Draw one clip through the family's diffusers pipeline; returns (F, H, W, 3) uint8."""
+
+    def draw_clip(self, transformer: Any, vae: Any, request: SamplingRequest) -> Drawn:
+        """Draw one clip as `draw`, with its sound where that is wanted; families that have sound override it."""
+        return Drawn(self.draw(transformer, vae, request))
+
+    def parity(self) -> Parity | None:
+        """Return how training is held against the family's pipeline, for rehearsals; None: it is not."""
+        return None
 
     @abstractmethod
     def save_adapter(self, transformer: Any, folder: Path) -> Path:

@@ -14,7 +14,7 @@ from vflow.nodes.families.base import Family, SamplingRequest
 
 
 def read_options(family: Family | type[Family], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all of a family's sampling options, those that were not given at their defaults.
+    """Return all of a family's sampling options, those that were not given at their defaults, under their own names.
 
     Raises:
         Failure: an unknown option, or a value of another kind.
@@ -25,7 +25,10 @@ def read_options(family: Family | type[Family], given: Mapping[str, Any]) -> dic
             raise Failure(f"{family.title} has no sampling option {name!r}", suggest(name, known))
         if not known[name].fits(value):
             raise Failure(f"sampling option {name} is {value!r}", f"write a value like {known[name].default!r}")
-    return {name: given.get(name, option.default) for name, option in known.items()}
+    values: dict[str, Any] = {name: option.default for name, option in known.items() if not option.instead}
+    for name in sorted(given, key=lambda name: not known[name].instead):  # its own name wins over another
+        values[known[name].instead or name] = given[name]
+    return values
 
 
 def step_teller(request: SamplingRequest) -> Any:
@@ -40,6 +43,12 @@ def step_teller(request: SamplingRequest) -> Any:
     return tell
 
 
+def tell_pipeline(request: SamplingRequest, pipeline: Any) -> None:
+    """Tell `request.on_pipeline`, if there is one, of the pipeline that is about to draw."""
+    if request.on_pipeline is not None:
+        request.on_pipeline(pipeline)
+
+
 def as_bytes(frames: Any) -> np.ndarray:
     """Return frames (F, H, W, 3) in [0, 1] as uint8; what a diverged transformer said (NaN) becomes black."""
     return np.asarray(np.round(np.nan_to_num(frames) * 255), dtype=np.uint8)
@@ -47,13 +56,22 @@ def as_bytes(frames: Any) -> np.ndarray:
 
 @contextmanager
 def evaluating(module: torch.nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode for a while."""
+    """Put a module into evaluation mode for a while, with adapters as diffusers' pipelines hold them.
+
+    Their weights ask for gradients there. None are computed, but where its input is a view torch multiplies by such a
+    weight in another way, with other last bits.
+    """
     training = module.training
+    frozen = [p for name, p in module.named_parameters() if ".lora_" in name and not p.requires_grad]
     module.eval()
+    for parameter in frozen:
+        parameter.requires_grad_(True)
     try:
         yield
     finally:
         module.train(training)
+        for parameter in frozen:
+            parameter.requires_grad_(False)
 
 
 @contextmanager

@@ -23,9 +23,10 @@ def plain(draws: Draws, options: FlowOptions) -> torch.Tensor:
     Raises:
         ValueError: the options name another distribution.
     """
+    k = 1.0 if options.shift is None else options.shift
     match options.distribution:
         case "logit_normal":
-            return logit_normal(draws, options.shift)
+            return logit_normal(draws, k)
         case "uniform":
-            return shift(1.0 - draws.uniform("sigma"), options.shift)
+            return shift(1.0 - draws.uniform("sigma"), k)
     raise ValueError(f"unknown distribution of noise levels {options.distribution!r}")

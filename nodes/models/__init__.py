@@ -4,5 +4,5 @@
 - `fetch.py` brings the files here; `facts.py` counts parameters and bytes without loading anything;
 - `live.py` loads, places and restores; `adapters.py` and `offload.py` hold what can be done to a model (light), with
   the heavy side in `adapting.py` and `offloading.py`;
-- `nodes.py` declares the nodes.
+- `nodes.py` declares the nodes; `first_frames.py` says what image to video asks of the models at a node.
 """

@@ -15,21 +15,30 @@ if TYPE_CHECKING:
 _ALIGNMENT = 8
 
 
-def write_safetensors(file: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors on the CPU and text metadata as safetensors: equal content, equal bytes, in every process.
+def write_safetensors(
+    file: Path,
+    tensors: Mapping[str, torch.Tensor],
+    metadata: Mapping[str, str],
+    types: Mapping[str, torch.dtype] | None = None,
+) -> None:
+    """Write tensors and text metadata as safetensors: equal content, equal bytes, in every process.
+
+    `types` are those in which tensors are written, where that is not their own. What has to be copied, from a device or
+    into another type, is copied one tensor at a time, so that a file may be far larger than what is left of the memory.
 
     The format: the header's length as 8 bytes, little-endian; the header, JSON padded with spaces so that the data
     begin at a multiple of 8; the tensors' bytes one after the other, the widest types first so that each is aligned.
     """
     import torch
 
-    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    kinds = {name: (types or {}).get(name, tensor.dtype) for name, tensor in tensors.items()}
+    names = sorted(tensors, key=lambda name: (-kinds[name].itemsize, name))
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
     end = 0
     for name in names:
-        begin, end = end, end + tensors[name].numel() * tensors[name].element_size()
+        begin, end = end, end + tensors[name].numel() * kinds[name].itemsize
         header[name] = {
-            "dtype": _type_names()[tensors[name].dtype],
+            "dtype": _type_names()[kinds[name]],
             "shape": list(tensors[name].shape),
             "data_offsets": [begin, end],
         }
@@ -39,7 +48,8 @@ def write_safetensors(file: Path, tensors: Mapping[str, torch.Tensor], metadata:
     with file.open("wb") as out:
         out.write(len(text).to_bytes(8, "little") + text)
         for name in names:
-            out.write(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
+            plain = tensors[name].detach().to("cpu", kinds[name]).contiguous()
+            out.write(plain.flatten().view(torch.uint8).numpy().data)
 
 
 def read_safetensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vflow.engine.problems import Failure, GraphError, suggest
 from vflow.engine.values import Blob
 from vflow.nodes.families import families, family
+from vflow.nodes.families.base import Family
+from vflow.nodes.families.layer_names import fused_ranks, written_layers
 from vflow.nodes.models import hub
 from vflow.nodes.models.headers import Header, read_header
 from vflow.nodes.values import Adapter
@@ -20,7 +22,15 @@ if TYPE_CHECKING:
 
 _USUAL = "pytorch_lora_weights.safetensors"
 _SUFFIX = ".safetensors"
-_DOWN = re.compile(r"(.+)\.(?:lora_A|lora_down|lora\.down)(?:\.\w+)?\.weight")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file's header tells of an adapter: its family, and the widest of its layers' ranks."""
+
+    family: Family
+    rank: int
+    step: int
 
 
 def find_file(source: str, file: str, context: Context) -> Path:
@@ -52,18 +62,34 @@ def read_adapter(path: Path, family_name: str, context: Context) -> Adapter:
     """Return the adapter in a file, which is copied into the store.
 
     Raises:
+        GraphError: as `facts_of`.
+    """
+    facts = facts_of(path, family_name)
+    return Adapter(blob=_stored(path, context), family=facts.family.name, rank=facts.rank, step=facts.step)
+
+
+def facts_of(path: Path, family_name: str = "") -> Facts:
+    """Read the header of an adapter's file.
+
+    Raises:
         GraphError: it is no adapter, or it is not clear of which family.
     """
+    known = family(family_name) if family_name else None
     try:
         header = read_header(path)
+        layers = written_layers(header.shapes) if header.shapes else {}
+        ranks = fused_ranks(header.metadata)
     except Failure as error:
-        raise GraphError(error.message, error.remedy) from error
-    down = {layer[1]: shape for key, shape in header.shapes.items() if (layer := _DOWN.fullmatch(key))}
-    if not down:
+        told = error.message if str(path) in error.message else f"{path} holds no LoRA to be loaded: {error.message}"
+        raise GraphError(told, error.remedy) from error
+    if not layers:
         raise GraphError(f"{path} holds no LoRA", "give the adapter's own file")
-    name = family(family_name).name if family_name else recognised(down, path)
-    rank = max(shape[0] for shape in down.values())
-    return Adapter(blob=_stored(path, context), family=name, rank=rank, step=_step(header))
+    shapes = {name: (header.shapes[layer.down], header.shapes[layer.up]) for name, layer in layers.items()}
+    if flat := next((name for name, pair in shapes.items() if any(len(shape) != 2 for shape in pair)), None):
+        raise GraphError(f"{path}: {flat} is no LoRA of a linear layer", "give a LoRA of linear layers")
+    rank = max(max(ranks.get(name) or [down[0]]) for name, (down, _) in shapes.items())
+    sizes = {size for (_, inputs), (outputs, _) in shapes.values() for size in (inputs, outputs)}
+    return Facts(known or _recognised(list(shapes), sizes, path), rank, _step(header))
 
 
 def _choose(names: list[str], file: str, where: str) -> str:
@@ -80,27 +106,31 @@ def _choose(names: list[str], file: str, where: str) -> str:
     return weights[0]
 
 
-def recognised(down: Mapping[str, tuple[int, ...]], path: Path) -> str:
-    """Return the one family in which every adapted layer is a LoRA target, by name and shape of the layers' A.
-
-    Where the names fit several, the layers' inputs decide.
+def _recognised(layers: list[str], sizes: set[int], path: Path) -> Family:
+    """Return the one family that knows every layer by name, and of whose layers some have these inputs or outputs.
 
     Raises:
         GraphError: no family fits, or several do.
     """
-    bare = {re.sub(r"^(transformer|diffusion_model)\.", "", layer) for layer in down}
-    fitting = [
-        name
-        for name, known in families().items()
-        if all(any(re.fullmatch(t.pattern, layer) for t in known.lora_targets.values()) for layer in bare)
-    ]
-    if len(fitting) > 1:
-        inputs = {shape[-1] for shape in down.values()}
-        fitting = [name for name in fitting if inputs & family(name).widths] or fitting
+    named = [known for known in families().values() if all(_knows(known, layer) for layer in layers)]
+    fitting = [known for known in named if not known.widths or sizes & known.widths]
     if len(fitting) == 1:
         return fitting[0]
-    told = f"fits several families: {', '.join(fitting)}" if fitting else "has layers of no known family"
+    if fitting:
+        told = f"fits several families: {', '.join(known.name for known in fitting)}"
+    elif named:
+        titles = " or ".join(known.title for known in named)
+        wide = " or ".join(str(size) for size in sorted(sizes))
+        told = f"names its layers as {titles} does, but is of another model: they are {wide} wide"
+    else:
+        foreign = next((name for name in layers if not any(_knows(f, name) for f in families().values())), layers[0])
+        told = f"has layers of no known family ({foreign})"
     raise GraphError(f"{path} {told}", f"say which with `family`: {', '.join(families())}")
+
+
+def _knows(known: Family, layer: str) -> bool:
+    targets = known.lora_targets.values()
+    return bool(known.layer_names.ours(layer)) or any(re.fullmatch(target.pattern, layer) for target in targets)
 
 
 def _stored(path: Path, context: Context) -> Blob:

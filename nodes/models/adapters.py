@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from vflow.engine.problems import GraphError
+from vflow.nodes.models.trained import STAGE, Trains, without_trained
 from vflow.nodes.values import Adapter, Transformation, Transformer
 
 if TYPE_CHECKING:
     from vflow.engine.context import Context
 
-#: transformations of this stage are adapters
-STAGE = 20
 
-
-class LoRA(Transformation):
+class LoRA(Trains):
     """Low-rank layers beside the linear layers whose whole name matches `pattern`; they train, the rest is frozen.
 
     The output is x W + (alpha / rank) B A x. B starts at zero and A is drawn from `seed`, or both come from `adapter`.
     """
-
-    stage: ClassVar[int] = STAGE
 
     rank: int
     alpha: float
@@ -45,6 +42,19 @@ class LoRA(Transformation):
         from vflow.nodes.models import adapting
 
         return adapting.remove_adapters(module)
+
+    def count(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        """Return rank x (inputs + outputs), summed over the layers."""
+        from vflow.nodes.models import facts
+
+        return facts.lora_parameters(dict(shapes), self.pattern, self.rank)
+
+    def keep(self, transformer: Transformer, module: Any, step: int, context: Context) -> Adapter:
+        """Save the adapter as diffusers' pipeline loads it."""
+        with context.scratch() as folder:
+            blob = context.put(transformer.family.save_adapter(module, folder), ".safetensors")
+        source = transformer.source
+        return Adapter(blob=blob, family=source.family, rank=self.rank, step=step, base_content=source.content)
 
 
 class Adapted(Transformation):
@@ -72,12 +82,6 @@ class Adapted(Transformation):
         return adapting.remove_adapters(module)
 
 
-def without_adapters(transformer: Transformer) -> Transformer:
-    """Return the recipe without the adapters on it; everything else done to it stays."""
-    kept = tuple(t for t in transformer.transformations if t.stage != STAGE)
-    return transformer.model_copy(update={"transformations": kept})
-
-
 def with_adapter(transformer: Transformer, adapter: Adapter, weight: float = 1.0) -> Transformer:
     """Return the recipe with a finished adapter in place of the adapters on it, to draw with it.
 
@@ -92,5 +96,5 @@ def with_adapter(transformer: Transformer, adapter: Adapter, weight: float = 1.0
             f"the adapter is of {adapter.family}, the transformer of {transformer.source.family}",
             "give an adapter that was trained on this family",
         )
-    bare = without_adapters(transformer)
+    bare = without_trained(transformer)
     return bare.model_copy(update={"transformations": (*bare.transformations, Adapted(adapter=adapter, weight=weight))})

@@ -7,13 +7,16 @@ import shutil
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from vflow.engine.problems import Failure, GraphError
+from vflow.engine.problems import Failure, GraphError, Transient
+from vflow.engine.values import Blob
 from vflow.nodes.families import family
-from vflow.nodes.models import hub
+from vflow.nodes.models import hub, single_file
 from vflow.nodes.models.layout import INDEX
 from vflow.nodes.models.source import miniature_seed
+from vflow.nodes.models.weights import path_of
 from vflow.nodes.values import Source
 
 if TYPE_CHECKING:
@@ -31,6 +34,12 @@ def folder_of(source: Source, context: Context) -> Path:
     Raises:
         Failure: the folder that the user named was not looked at in this run.
     """
+    if source.weights is not None:
+        return _composed(source, context)
+    if source.kind == "joined":
+        return _joined(source, context)
+    if source.kind == "single":
+        return _linked(source, context)
     if source.kind == "hub":
         return hub.snapshot(source.repository, source.commit)
     if source.kind == "tiny":
@@ -43,6 +52,10 @@ def folder_of(source: Source, context: Context) -> Path:
 
 def is_fetched(source: Source, context: Context) -> bool:
     """Tell whether all files of the part are here, with their sizes."""
+    if source.base is not None:
+        return is_fetched(source.base, context) and not _missing_weights(source, context)
+    if source.kind == "joined":
+        return all(is_fetched(component, context) for _, component in source.components)
     if source.kind == "tiny":
         return _is_built(folder_of(source, context))
     return not _missing(source, context)
@@ -50,6 +63,10 @@ def is_fetched(source: Source, context: Context) -> bool:
 
 def bytes_to_fetch(source: Source, context: Context) -> int:
     """Return how many bytes are still to be downloaded."""
+    if source.base is not None:
+        return bytes_to_fetch(source.base, context)
+    if source.kind == "joined":
+        return sum(bytes_to_fetch(component, context) for _, component in source.components)
     return 0 if source.kind == "tiny" else sum(size for _, size in _missing(source, context))
 
 
@@ -62,7 +79,14 @@ def fetch(source: Source, context: Context) -> None:
     """
     if is_fetched(source, context):
         return
-    if source.kind == "tiny":
+    if source.base is not None:
+        fetch(source.base, context)
+        if gone := ", ".join(_missing_weights(source, context)):
+            raise Failure(f"trained weights have changed or gone: {gone}", "put them back, or train again")
+    elif source.kind == "joined":
+        for _, component in source.components:
+            fetch(component, context)
+    elif source.kind == "tiny":
         _build(source, folder_of(source, context))
     elif source.kind == "hub":
         _download(source, context)
@@ -75,6 +99,56 @@ def _missing(source: Source, context: Context) -> list[tuple[str, int]]:
     folder = folder_of(source, context)
     files = [(name, size) for name, size, _ in source.files]
     return [(name, size) for name, size in files if _size(folder / name) != size]
+
+
+def _missing_weights(source: Source, context: Context) -> list[str]:
+    def is_here(blob: Blob) -> bool:
+        try:
+            return _size(path_of(blob, context)) == blob.size
+        except Failure:
+            return False
+
+    return [name for name, blob in source.weights.files if not is_here(blob)] if source.weights else []
+
+
+def _composed(source: Source, context: Context) -> Path:
+    """Return a folder of links that looks like a whole checkpoint with trained weights in it."""
+    if source.base is None or source.weights is None:
+        raise ValueError(f"{source.kind} holds no weights of its own")
+    network, *others = family(source.family).folders[source.part]
+    folder = context.store_folder / "models" / f"{source.family}-{source.content[:16]}"
+    targets = {f"{network}/{name}": path_of(blob, context) for name, blob in source.weights.files}
+    targets |= {other: folder_of(source.base, context) / other for other in others}
+    for name, target in targets.items():
+        _link(folder / name, target)
+    return folder
+
+
+def _joined(source: Source, context: Context) -> Path:
+    """Return a folder of links that looks like a whole checkpoint; each leads to where a component lies."""
+    folder = context.store_folder / "models" / f"{source.family}-{source.content[:16]}"
+    for name, component in source.components:
+        inside = component.files[0][0].rpartition("/")[0] if component.files else ""
+        _link(folder / name, folder_of(component, context) / inside)
+    return folder
+
+
+def _linked(source: Source, context: Context) -> Path:
+    """Return a folder of links to the files of one sub-folder, which lie in different places."""
+    folder = context.store_folder / "models" / f"{source.family}-{source.content[:16]}"
+    for name, blob in single_file.blobs_of(source).items():
+        _link(folder / name, path_of(blob, context))
+    return folder
+
+
+def _link(place: Path, target: Path) -> None:
+    """Let a link lead to a file or folder, whatever it led to before; other processes see one or the other."""
+    if place.is_symlink() and place.readlink() == target:
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh = place.with_name(f".{place.name}-{token_hex(4)}")
+    fresh.symlink_to(target)
+    fresh.replace(place)
 
 
 def _size(path: Path) -> int:
@@ -123,7 +197,8 @@ def _watch(running: set[Future[Path]], source: Source, context: Context, total: 
                 future.result()
             except GraphError as error:
                 problem = error.problems[0]
-                raise Failure(problem.message, problem.remedy) from error
+                kind = Transient if isinstance(error, hub.Unreachable) else Failure
+                raise kind(problem.message, problem.remedy) from error
         left = bytes_to_fetch(source, context)
         context.progress(total - left + _under_way(source, left), total, "byte")
 
@@ -176,7 +251,7 @@ def _build(source: Source, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
     try:
-        family(source.family).build_miniature(building, miniature_seed(source.model))
+        family(source.family).build_miniature(building, miniature_seed(source.model), source.task)
         sizes = {str(p.relative_to(building)): p.stat().st_size for p in sorted(building.rglob("*")) if p.is_file()}
         (building / _DONE).write_text(json.dumps(sizes))
         building.chmod(0o755)

@@ -7,6 +7,7 @@ ask: it enters nothing that is remembered or compared.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -25,8 +26,13 @@ if TYPE_CHECKING:
 NAME = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>(?!.*\.\.)[\w./-]+))?")
 
 _PUBLIC = "https://huggingface.co"
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 _SECONDS = 15.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Unreachable(GraphError):
+    """The hub does not answer, or broke off: that may pass by itself."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +49,20 @@ class HubTree(Tree):
 
     def __init__(self, listing: Listing, context: Context) -> None:
         self.listing, self.context = listing, context
-        self.title = listing.repository
+        self.title = self.repository = listing.repository
+        self.commit = listing.commit
         self.remedy = "name a repository in diffusers layout, or a folder that holds one"
 
     def names(self, folder: str) -> Collection[str]:
         """Return what the listing has there."""
         split = (name.rpartition("/") for name in self.listing.files)
         return sorted(name for place, _, name in split if place == folder)
+
+    def folders(self, folder: str) -> Collection[str]:
+        """Return what the listing has there."""
+        start = f"{folder}/" if folder else ""
+        below = (name.removeprefix(start) for name in self.listing.files if name.startswith(start))
+        return sorted({name.partition("/")[0] for name in below if "/" in name})
 
     def read(self, name: str) -> bytes:
         """Download the file, if it is not in the cache."""
@@ -76,7 +89,7 @@ class CachedTree(FolderTree):
     """A checkpoint in the hub's cache on this machine, as far as it was downloaded."""
 
     def __init__(self, repository: str, commit: str, context: Context) -> None:
-        self.commit = commit
+        self.repository, self.commit = repository, commit
         super().__init__(
             snapshot(repository, commit), context, f"the copy of {repository} on this machine", how_to_fetch(repository)
         )
@@ -89,7 +102,7 @@ class CachedTree(FolderTree):
         hashed = {name: digest for name, _, digest in super().files(unnamed)}
         return [(name, targets[name].stat().st_size, hashed.get(name, targets[name].name)) for name in names]
 
-    def how_to_get(self, family: Any, folder: str) -> str:
+    def how_to_get(self, family: Any, part: Any, folder: str) -> str:
         """Say how to fetch."""
         return self.remedy
 
@@ -132,7 +145,8 @@ def download(listing: Listing, name: str, context: Context, bars: Any = None) ->
     """Return a file of a commit in the hub's cache, downloaded where it is missing.
 
     Raises:
-        GraphError: no access, or no network.
+        Unreachable: no network, or it broke off.
+        GraphError: no access, or no room.
     """
     path = snapshot(listing.repository, listing.commit) / name
     if path.is_file():
@@ -153,7 +167,8 @@ def download(listing: Listing, name: str, context: Context, bars: Any = None) ->
             )
         )
     except Exception as error:
-        raise _explained(error, listing.repository, listing.commit) or GraphError(
+        kind = GraphError if isinstance(error, OSError) and error.errno in _OF_THE_DISK else Unreachable
+        raise _explained(error, listing.repository, listing.commit) or kind(
             f"{name} of {listing.repository} could not be downloaded: {_reason(error)}",
             how_to_fetch(listing.repository),
         ) from error
@@ -225,7 +240,7 @@ def _explained(error: Exception, repository: str, revision: str) -> GraphError |
 
 def licence_page(repository: str) -> str:
     """Return where a repository's licence is read and accepted."""
-    flavours = (flavour for family in families(third_party=False).values() for flavour in family.flavours.values())
+    flavours = (flavour for family in families().values() for flavour in family.flavours.values())
     known = {flavour.repository: flavour.licence_url for flavour in flavours}
     return known.get(repository) or f"{_PUBLIC}/{repository}"
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast
 
 from pydantic import Field, model_validator
 
 from vflow.engine.context import Context
 from vflow.engine.node import Node, placement, private
 from vflow.engine.problems import GraphError, Problem, suggest
-from vflow.nodes.models import adapter_source, facts, source
-from vflow.nodes.models.adapters import STAGE, LoRA
+from vflow.nodes.families import family
+from vflow.nodes.models import adapter_source, facts, single_file, source
+from vflow.nodes.models.adapters import LoRA
 from vflow.nodes.models.device import DEVICE, has_accelerator, on_accelerator
 from vflow.nodes.models.offload import GroupOffloading
-from vflow.nodes.values import VAE, Adapter, DType, Model, TextEncoder, Transformer
+from vflow.nodes.models.trained import refuse_training
+from vflow.nodes.models.weights import read_weights
+from vflow.nodes.values import VAE, Adapter, DType, ImageEncoder, Model, TextEncoder, Transformer
 
-M = TypeVar("M", bound=Transformer | TextEncoder | VAE)
+if TYPE_CHECKING:
+    from vflow.engine.contexts import RehearsalContext
+    from vflow.engine.rehearsal import Check
+
+M = TypeVar("M", bound=Transformer | TextEncoder | VAE | ImageEncoder)
 Kind = TypeVar("Kind", bound=Model)
 
 _MOST_PATTERN = 1000
@@ -42,7 +49,21 @@ class LoadModel(Node):
     light: ClassVar[bool] = True
 
     model: str = private(when="path", min_length=1, description=f"Which model: {source.FORMS.removeprefix('write ')}.")
-    dtype: DType = Field("bfloat16", description="The type in which weights are held and computed.")
+    components: dict[str, str] = private(
+        {},
+        when="path",
+        description="Single sub-folders of the model that come from elsewhere, by name: a folder, FAMILY/FLAVOUR, or "
+        "owner/name[/sub/folder] on the hub.",
+    )
+    config: str = private(
+        "",
+        when="path",
+        description="Where `model` is one file in the original layout: the model whose configuration and other parts "
+        "go with it; empty: the family's first flavour.",
+    )
+    dtype: DType | None = Field(
+        None, description="The type in which weights are held and computed; empty: the family's own, mostly bfloat16."
+    )
     device: str = placement(
         "auto",
         exact=False,
@@ -55,19 +76,28 @@ class LoadModel(Node):
         if self.device.startswith("cuda") and not has_accelerator():
             yield Problem(f"device {self.device}: this machine has no GPU", "write device: auto or device: cpu")
 
+    def rehearse(self, context: RehearsalContext, output: Any, **inputs: Any) -> Iterator[Check]:
+        """Hold configurations and headers of the files against the classes that load them."""
+        from vflow.nodes.rehearsal import weights
+
+        yield from weights.checks(context, output)
+
     def recipe(self, kind: type[Kind], context: Context) -> Kind:
         """Resolve the model and return the recipe of a part.
 
         Raises:
             GraphError: as `source.resolve`.
         """
-        found = source.resolve(self.model, kind.part, context)
-        recipe = kind(source=found, dtype=self.dtype, device=self.device)
+        model, components = single_file.as_component(self.model, self.config, kind.part, self.components)
+        found = source.resolve(model, kind.part, context, components)
+        dtype = self.dtype or family(found.family).dtypes.get(kind.part, "bfloat16")
+        recipe = kind(source=found, dtype=dtype, device=self.device)
         context.label(found.content, self.model)
         known = {
             "model": found.repository or self.model,
             "family": found.family,
             "commit": found.commit[:12],
+            "from elsewhere": ", ".join(f"{n} of {c.model}" for n, c in found.components if c.model != model),
             "bytes in files": facts.file_bytes(found),
             "bytes of weights": facts.weight_bytes(recipe, context),
         }
@@ -78,9 +108,17 @@ class LoadModel(Node):
 class LoadTransformer(LoadModel):
     """Name the denoiser of a model."""
 
+    weights: str = private(
+        "", when="path", description="A folder of weights that full fine-tuning gave, in place of the model's own."
+    )
+
     def run(self, context: Context) -> Transformer:
         """Return its recipe."""
-        return self.recipe(Transformer, context)
+        recipe = self.recipe(Transformer, context)
+        if not self.weights:
+            return recipe
+        context.report({"weights": self.weights})
+        return read_weights(self.weights, context).onto(recipe)
 
 
 class LoadVAE(LoadModel):
@@ -97,6 +135,14 @@ class LoadTextEncoder(LoadModel):
     def run(self, context: Context) -> TextEncoder:
         """Return its recipe."""
         return self.recipe(TextEncoder, context)
+
+
+class LoadImageEncoder(LoadModel):
+    """Name the vision encoder of a model for image to video, where its family has one."""
+
+    def run(self, context: Context) -> ImageEncoder:
+        """Return its recipe."""
+        return self.recipe(ImageEncoder, context)
 
 
 class LoadAdapter(Node):
@@ -166,8 +212,7 @@ class ApplyLoRA(Node):
         return model.model_copy(update={"transformations": (*model.transformations, lora)})
 
     def _check_inputs(self, model: Transformer, adapter: Adapter | None) -> None:
-        if any(t.stage == STAGE for t in model.transformations):
-            raise GraphError("the transformer has an adapter already", "leave one of the ApplyLoRA nodes out")
+        refuse_training(model)
         if adapter is None:
             return
         if adapter.family != model.source.family:

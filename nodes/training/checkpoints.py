@@ -1,7 +1,7 @@
 """Training states on disk: whole or not there. Listing them is light; tensors are read when asked for.
 
 A state is a folder `step-00000100/` in the work folder with `state.safetensors` (weights and moments) and `state.json`
-(step, kind, adapter, digest). It is written under another name, synced and renamed.
+(step, kind, result, digest). It is written under another name, synced and renamed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from vflow.engine import keys
 from vflow.engine.values import value_from_json
-from vflow.nodes.values import Adapter
+from vflow.nodes.values import Learned
 
 if TYPE_CHECKING:
     import torch
 
 _TENSORS, _FACTS = "state.safetensors", "state.json"
 
-#: `kept`: by interval or at the end, with its adapter; `stopped`: where a run was interrupted, until a later one
+#: `kept`: by interval or at the end, with its result; `stopped`: where a run was interrupted, until a later one
 Kind = Literal["kept", "stopped"]
 
 
@@ -34,19 +34,19 @@ class State:
     folder: Path
     step: int
     kind: Kind
-    adapter: Adapter | None
+    result: Learned | None
     digest: str
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, torch.Tensor] | None:
-        """Return its tensors, or None when the file is not what was written."""
-        from safetensors.torch import load
+        """Return its tensors, memory-mapped, or None when the file is not what was written."""
+        from vflow.nodes.encoding.tensors import read
 
+        file = self.folder / _TENSORS
         try:
-            data = (self.folder / _TENSORS).read_bytes()
+            return read(file) if keys.digest_file(file) == self.digest else None
         except FileNotFoundError:
             return None
-        return load(data) if keys.digest_bytes(data) == self.digest else None
 
 
 def states(work: Path) -> list[State]:
@@ -59,27 +59,29 @@ def write(
     work: Path,
     step: int,
     tensors: Mapping[str, torch.Tensor],
-    adapter: Adapter | None,
+    result: Learned | None,
     kind: Kind,
     notes: Mapping[str, Any] | None = None,
 ) -> State:
-    """Write a state; one of the same step is replaced.
+    """Write a state, one tensor after the other; one of the same step is replaced.
 
     Raises:
         OSError: the disk is full or not writable. Nothing is left half-written.
     """
-    from vflow.nodes.encoding.tensors import to_bytes
+    from vflow.nodes.models.adapter_file import write_safetensors
 
-    data = to_bytes(tensors)
     folder, partial = work / f"step-{step:08d}", work / f".{os.getpid()}-{step}.part"
-    facts: dict[str, Any] = {"step": step, "kind": kind, "size": len(data), "notes": dict(notes or {})}
-    facts["adapter"] = adapter.to_json() if adapter else None
-    state = State(folder, step, kind, adapter, keys.digest_bytes(data), facts["notes"])
+    facts: dict[str, Any] = {"step": step, "kind": kind, "notes": dict(notes or {})}
+    facts["adapter"] = result.to_json() if result else None
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        _write(partial / _TENSORS, data)
-        _write(partial / _FACTS, json.dumps({**facts, "digest": state.digest}).encode())
+        file = partial / _TENSORS
+        write_safetensors(file, tensors, {})
+        _sync(file)
+        facts |= {"size": file.stat().st_size, "digest": keys.digest_file(file)}
+        (partial / _FACTS).write_text(json.dumps(facts))
+        _sync(partial / _FACTS)
         _sync(partial)
         if folder.exists():
             shutil.rmtree(folder)
@@ -87,22 +89,23 @@ def write(
         _sync(work)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return state
+    return State(folder, step, kind, result, facts["digest"], facts["notes"])
 
 
-def prune(work: Path, step: int, limit: int) -> None:
+def prune(work: Path, step: int, limit: int) -> list[State]:
     """Remove old states up to `step`, but the newest `limit` kept ones (0: all of them), and older stopped ones.
 
-    States of later steps belong to a longer run and stay.
+    States of later steps belong to a longer run and stay. Returns those that are gone.
     """
     past = [state for state in states(work) if state.step <= step]
     kept = [state for state in past if state.kind == "kept"]
     stay = {state.step for state in (kept[-limit:] if limit else kept)} | {step}
-    for state in past:
-        if state.step not in stay:
-            shutil.rmtree(state.folder, ignore_errors=True)
+    gone = [state for state in past if state.step not in stay]
+    for state in gone:
+        shutil.rmtree(state.folder, ignore_errors=True)
     for partial in work.glob(".*.part"):
         shutil.rmtree(partial, ignore_errors=True)
+    return gone
 
 
 def _state(folder: Path) -> State | None:
@@ -110,21 +113,14 @@ def _state(folder: Path) -> State | None:
         facts = json.loads((folder / _FACTS).read_bytes())
         if (folder / _TENSORS).stat().st_size != facts["size"]:
             return None
-        adapter = cast("Adapter | None", value_from_json(facts["adapter"]) if facts["adapter"] else None)
-        return State(folder, facts["step"], facts["kind"], adapter, facts["digest"], facts.get("notes", {}))
+        result = cast("Learned | None", value_from_json(facts["adapter"]) if facts["adapter"] else None)
+        return State(folder, facts["step"], facts["kind"], result, facts["digest"], facts.get("notes", {}))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

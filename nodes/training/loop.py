@@ -1,4 +1,4 @@
-"""The training loop: records in, an adapter out; it can be stopped anywhere and goes on with the same bits.
+"""The training loop: records in, an adapter or weights out; it can be stopped anywhere and goes on with the same bits.
 
 run
   join samples; find the newest complete state; when it is the last one, there is nothing to do
@@ -9,16 +9,18 @@ run
     clip, set the learning rate, update
     now and then: metrics, evaluation, checkpoint, clips on the way
     when asked to stop: keep the state and leave; in haste, without finishing the step
-  keep the final state and its adapter
+  keep the final state and its result
 """
 
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,23 +28,27 @@ import torch
 from vflow.engine.carried import FINAL
 from vflow.engine.context import Context
 from vflow.engine.problems import Failure
-from vflow.engine.values import Items
+from vflow.engine.values import Blob, Items
 from vflow.nodes.encoding.ahead import ahead
 from vflow.nodes.families.base import Batch, FlowOptions
 from vflow.nodes.models.live import device_of
 from vflow.nodes.models.offload import for_training
+from vflow.nodes.models.trained import training_of
 from vflow.nodes.training import checkpoints, optim, preparing
 from vflow.nodes.training.draws import CountedDraws, chance, seed_globals
-from vflow.nodes.training.evaluation import evaluate, sample_losses
+from vflow.nodes.training.evaluation import evaluate, losses_of
 from vflow.nodes.training.previews import Previews
 from vflow.nodes.training.records import Records, moved
 from vflow.nodes.training.reporting import Reporter
 from vflow.nodes.training.samples import Order, Planned, Sample, join
 from vflow.nodes.training.schedule import factor
-from vflow.nodes.values import EMPTY_ROW, Adapter, Embedding, Latent, Sampling, Transformer
+from vflow.nodes.values import EMPTY_ROW, AudioLatent, Embedding, ImageEmbedding, Latent, Learned, Sampling, Transformer
 
 if TYPE_CHECKING:
     from vflow.nodes.training.train_loop import TrainLoop
+
+
+_SPARE = 2**30  # bytes of files nobody needs that are let go of together: each time the whole store is looked through
 
 
 @dataclass(frozen=True)
@@ -55,24 +61,28 @@ class Inputs:
     sampler: Sampling | None = None
     held_out_latents: Items[Latent] | None = None
     held_out_captions: Items[Embedding] | None = None
+    images: Items[ImageEmbedding] | None = None
+    held_out_images: Items[ImageEmbedding] | None = None
+    audio: Items[AudioLatent] | None = None
+    held_out_audio: Items[AudioLatent] | None = None
 
 
-def run(node: TrainLoop, context: Context, inputs: Inputs) -> Adapter:
-    """Train, from the newest state that the work folder holds, and return the adapter after `node.steps` steps.
+def run(node: TrainLoop, context: Context, inputs: Inputs) -> Learned:
+    """Train, from the newest state that the work folder holds, and return the result after `node.steps` steps.
 
     Raises:
         Failure: samples that do not join, nothing to train, or a loss that is not finite.
         Interrupted: the run is stopping; the state is kept.
     """
-    samples = join(inputs.latents, inputs.captions, context)
+    samples = join(inputs.latents, inputs.captions, context, inputs.images, inputs.audio)
     empty = inputs.captions.by_row().get(EMPTY_ROW)
     if node.caption_dropout and empty is None:
         raise Failure("caption dropout needs the encoded empty caption", "encode captions with EncodeText")
     held_out = _held_out(node, inputs, context)
     state, tensors = _newest(node, context)
-    if state is not None and state.step == node.steps and state.adapter is not None and _has(context, state.adapter):
+    if state is not None and state.step == node.steps and state.result is not None and _has(context, state.result):
         context.report({FINAL: state.notes.get("final", {})})
-        return state.adapter
+        return state.result
     with context.load(for_training(inputs.transformer, node.gradient_checkpointing)) as live:
         training = Training(node, context, inputs, live, samples, held_out, empty)
         with training.ready():
@@ -102,6 +112,7 @@ class Training:
         self.samples, self.held_out = samples, held_out
         self.device = device_of(inputs.transformer)
         self.module = live.modules()["transformer"]
+        self.trains = training_of(inputs.transformer)
         self.named = preparing.trained_parameters(self.module, optim.dtype_of(node.optimizer))
         self.parameters = [parameter for _, parameter in self.named]
         self.plain_optimizer = optim.make(node.optimizer, self.parameters, node.seed)
@@ -111,6 +122,7 @@ class Training:
         self.step = 0  #: steps that are done
         self.kept = 0  #: the last step whose state is on disk, where there is nothing more to keep
         self.pace = 0.0  #: seconds of the last micro-step
+        self.spare: list[Blob] = []  #: files of results whose states are gone
         self.reporter = Reporter(node, context, samples)
         self.previews = Previews(context, inputs.sampler) if inputs.sampler else None
 
@@ -126,7 +138,7 @@ class Training:
         """Take weights and moments as they were after `step` steps.
 
         Raises:
-            Failure: they are of another adapter.
+            Failure: they are of other parameters.
         """
         try:
             optim.load_state(self.plain_optimizer, self.named, tensors, step)
@@ -136,14 +148,14 @@ class Training:
             ) from error
         self.step = self.kept = step
 
-    def run(self) -> Adapter:
-        """Train up to the last step and return its adapter."""
+    def run(self) -> Learned:
+        """Train up to the last step and return its result."""
         with closing(self.steps()) as steps:
             for _ in steps:
                 pass
-        adapter = self._keep()
+        result = self._keep()
         self.context.report({FINAL: self.reporter.notes(self.step)["final"]})
-        return adapter
+        return result
 
     def steps(self) -> Generator[int]:
         """Train step by step, with all that is due between them; yields how many steps are done."""
@@ -195,9 +207,10 @@ class Training:
         batch = moved(batch, self.device)
         sigmas = self.family.draw_sigmas(batch, draws, self.options)
         seed_globals(self.node.seed, planned.micro_step, self.device)
-        losses = sample_losses(self.family.predict(self.model, batch, sigmas, draws, self.options))
-        self.accelerator.backward(losses.mean() / self.node.accumulation)
-        self.reporter.note(planned, losses.detach())
+        said = self.family.predict(self.model, batch, sigmas, draws, self.options)
+        losses = losses_of(said, self.node.audio_weight)
+        self.accelerator.backward(losses.total.mean() / self.node.accumulation)
+        self.reporter.note(planned, losses.named())
 
     def _leave_if_late(self, part: int) -> None:
         """Drop the step whose micro-step `part` is next, if the rest of it takes longer than there is time."""
@@ -246,7 +259,7 @@ class Training:
         with self.reporter.aside():
             records = Records(self.context, self.family, self.held_out, None)
             rows = [sample.row for sample in self.held_out]
-            given = (records, rows, settings, self.device, lambda: self.context.stopping)
+            given = (records, rows, settings, self.device, lambda: self.context.stopping, self.node.audio_weight)
             figures = evaluate(self.family, self.model, *given)
             self.reporter.owed = figures is None
             if figures is not None:
@@ -254,28 +267,38 @@ class Training:
 
     # --- what is kept ----------------------------------------------------------------------------------------------
 
-    def _keep(self) -> Adapter:
-        """Keep the state with its adapter, and put the adapter into the run's folder."""
+    def _keep(self) -> Learned:
+        """Keep the state with its result, and put the result into the run's folder."""
+        if self.trains is None:
+            raise Failure(preparing.NOTHING, preparing.NOTHING_REMEDY)
         with self.reporter.aside():
-            with self.context.scratch() as folder:
-                blob = self.context.put(self.family.save_adapter(self.module, folder), ".safetensors")
-            adapter = Adapter(blob=blob, rank=self._rank(), step=self.step, **self._origin())
-            self._save(adapter, "kept")
+            result = self.trains.keep(self.recipe, self.module, self.step, self.context)
+            self._save(result, "kept")
             self.kept = self.step
-            self.context.publish(blob, f"checkpoints/step-{self.step:06d}/pytorch_lora_weights.safetensors")
-        return adapter
+            for name, blob in result.plain_files():
+                self.context.publish(blob, f"{_folder_of(self.step)}/{name}")
+        return result
 
-    def _save(self, adapter: Adapter | None, kind: checkpoints.Kind) -> None:
+    def _save(self, result: Learned | None, kind: checkpoints.Kind) -> None:
         notes = self.reporter.notes(self.step)  # what is not finite is never kept
         work, tensors = self.context.work, optim.state_tensors(self.plain_optimizer, self.named)
-        checkpoints.write(work, self.step, tensors, adapter, kind, notes)
-        checkpoints.prune(work, self.step, self.node.checkpoint_limit)
+        checkpoints.write(work, self.step, tensors, result, kind, notes)
+        self._let_go(checkpoints.prune(work, self.step, self.node.checkpoint_limit))
 
-    def _origin(self) -> dict[str, str]:
-        return {"family": self.recipe.source.family, "base_content": self.recipe.source.content}
+    def _let_go(self, gone: Sequence[checkpoints.State]) -> None:
+        """Remove the results of states that are gone, here and now and then from the store, if nobody else has them."""
+        for state in gone:
+            if state.result is not None:
+                shutil.rmtree(self.context.run_folder("checkpoints") / _folder_of(state.step).name, ignore_errors=True)
+                self.spare += state.result.blobs()
+        if sum(blob.size for blob in self.spare) > _SPARE:
+            self.context.release(self.spare)
+            self.spare = []
 
-    def _rank(self) -> int:
-        return max(int(parameter.shape[0]) for name, parameter in self.named if ".lora_A." in name)
+
+def _folder_of(step: int) -> PurePosixPath:
+    """Return where the result of a step stands in the run's folder."""
+    return PurePosixPath("checkpoints", f"step-{step:06d}")
 
 
 def _due(every: int, step: int) -> bool:
@@ -289,7 +312,8 @@ def _held_out(node: TrainLoop, inputs: Inputs, context: Context) -> tuple[Sample
         raise Failure(f"nothing is linked to {missing}", "link both held-out clips and their captions, or neither")
     if latents is None or captions is None or not len(latents):
         return ()
-    return join(latents, captions, context)[: node.evaluation.max_samples]
+    held_out = join(latents, captions, context, inputs.held_out_images, inputs.held_out_audio)
+    return held_out[: node.evaluation.max_samples]
 
 
 def _newest(node: TrainLoop, context: Context) -> tuple[checkpoints.State | None, dict[str, torch.Tensor] | None]:
@@ -303,9 +327,10 @@ def _newest(node: TrainLoop, context: Context) -> tuple[checkpoints.State | None
     return None, None
 
 
-def _has(context: Context, adapter: Adapter) -> bool:
+def _has(context: Context, result: Learned) -> bool:
     try:
-        context.blob_path(adapter.blob)
+        for blob in result.blobs():
+            context.blob_path(blob)
     except Failure:
         return False
     return True

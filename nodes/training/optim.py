@@ -34,6 +34,8 @@ def make(settings: OptimizerSettings, parameters: Iterable[torch.nn.Parameter], 
 class AdamWBf16(torch.optim.Optimizer):
     """AdamW on bfloat16 weights with bfloat16 moments; computed in float32, rounded stochastically.
 
+    Weights in float32 among them have moments in float32 and are not rounded.
+
     With g the gradient and k the step counted from 1, in float32:
 
         m <- b1*m + (1-b1)*g            v <- b2*v + (1-b2)*g*g
@@ -80,13 +82,14 @@ class AdamWBf16(torch.optim.Optimizer):
         root = (square / (1 - second ** group["step"])).sqrt_().add_(group["eps"])
         weights.mul_(1 - group["lr"] * group["weight_decay"])
         weights.addcdiv_(mean, root, value=-group["lr"] / (1 - first ** group["step"]))
+        whole = chunk[0].dtype == torch.float32
         for flat, targets in ((weights, chunk), (mean, kept[0]), (square, kept[1])):
-            _spread(stochastically_rounded(flat, generator), targets)
+            _spread(flat if whole else stochastically_rounded(flat, generator), targets)
 
     def _moment(self, parameter: torch.nn.Parameter, name: str) -> torch.Tensor:
         state = self.state[parameter]
         if name not in state:
-            state[name] = torch.zeros_like(parameter, dtype=torch.bfloat16)
+            state[name] = torch.zeros_like(parameter)
         moment: torch.Tensor = state[name]
         return moment
 
@@ -149,11 +152,12 @@ def load_state(
 
 
 def _chunks(parameters: list[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
-    """Cut a list of parameters into parts of one device and at most `_CHUNK` elements (or one parameter)."""
+    """Cut a list of parameters into parts of one device and type and at most `_CHUNK` elements (or one parameter)."""
     chunk: list[torch.nn.Parameter] = []
     size = 0
     for parameter in parameters:
-        if chunk and (size + parameter.numel() > _CHUNK or parameter.device != chunk[0].device):
+        alike = not chunk or (parameter.device, parameter.dtype) == (chunk[0].device, chunk[0].dtype)
+        if chunk and (size + parameter.numel() > _CHUNK or not alike):
             yield chunk
             chunk, size = [], 0
         chunk.append(parameter)

@@ -12,22 +12,32 @@ from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import GradientAccumulationPlugin
 
 from vflow.engine.problems import Failure
+from vflow.nodes.families.loading import stays_float32
 from vflow.nodes.models.live import enable_checkpointing
 from vflow.nodes.training.optim import Named
+
+NOTHING = "nothing of the transformer is to be trained"
+NOTHING_REMEDY = "put ApplyLoRA or Unfreeze between it and TrainLoop"
 
 
 def trained_parameters(model: torch.nn.Module, dtype: torch.dtype) -> Named:
     """Return the parameters that are trained, with their names, turned into the dtype they are trained in.
+
+    Those that their network always computes in float32 are trained in it.
 
     Raises:
         Failure: nothing of the model is to be trained.
     """
     found = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     if not found:
-        raise Failure("nothing of the transformer is to be trained", "put an ApplyLoRA node between it and TrainLoop")
-    for _, parameter in found:
-        parameter.data = parameter.data.to(dtype)
+        raise Failure(NOTHING, NOTHING_REMEDY)
+    for name, parameter in found:
+        parameter.data = parameter.data.to(torch.float32 if _is_island(model, name) else dtype)
     return found
+
+
+def _is_island(model: torch.nn.Module, name: str) -> bool:
+    return stays_float32(model, name) and ".lora_" not in name
 
 
 @contextmanager

@@ -25,9 +25,14 @@ class Previews:
         from vflow.nodes.validation import drawing  # which loads PyAV: not before the first clip is drawn
 
         try:
-            with self._context.load(self._sampler.vae, keep=False) as vae, self._context.scratch() as folder:
-                for clip in drawing.clips(self._context, live, vae, self._sampler, folder, self._check_stopping):
-                    self._context.publish(clip.file, f"samples/step-{step:06d}/{clip.row}.mp4")
+            context, sampler = self._context, self._sampler
+            with (
+                context.load(sampler.vae, keep=False) as vae,
+                drawing.seeing(context, sampler, keep=False) as encoder,
+                context.scratch() as folder,
+            ):
+                for clip in drawing.clips(context, live, vae, sampler, folder, self._check_stopping, encoder):
+                    context.publish(clip.file, f"samples/step-{step:06d}/{clip.row}.mp4")
         except (_Stopping, Interrupted):
             return
         except (VflowError, RuntimeError, ValueError, OSError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -48,7 +49,19 @@ class Records:
             height=first.height,
             width=first.width,
             fps=first.fps,
+            image=self._stacked_images(samples),
+            audio=self._stacked_audio(samples),
         )
+
+    def _stacked_images(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
+        stills = [self._tensors(sample.image.blob) for sample in samples if sample.image is not None]
+        return {name: self._ready(torch.stack([still[name] for still in stills])) for name in (stills or [{}])[0]}
+
+    def _stacked_audio(self, samples: Sequence[Sample]) -> torch.Tensor | None:
+        blobs = [sample.audio.blob for sample in samples if sample.audio is not None]
+        if not blobs:
+            return None
+        return self._ready(torch.stack([self._tensors(blob)["latents"].float() for blob in blobs]))
 
     def _stacked(self, rows: list[Mapping[str, torch.Tensor]], samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
         try:
@@ -70,6 +83,14 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     """Return the batch on another device."""
     if device.type == "cpu":
         return batch
-    embeddings = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.embeddings.items()}
-    latents = batch.latents.to(device, non_blocking=True)
-    return Batch(latents, embeddings, batch.frames, batch.height, batch.width, batch.fps)
+
+    def there(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+
+    return replace(
+        batch,
+        latents=batch.latents.to(device, non_blocking=True),
+        embeddings=there(batch.embeddings),
+        image=there(batch.image),
+        audio=batch.audio.to(device, non_blocking=True) if batch.audio is not None else None,
+    )

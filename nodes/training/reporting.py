@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,21 +22,63 @@ if TYPE_CHECKING:
 _PROGRESS_SECONDS = 0.1
 
 
+@dataclass
+class _Figures:
+    """Losses that were read from the device, one for each sample: what is trained on, and those of the two streams.
+
+    `video` has one for each sample too; the loss of a silent one is that of its video.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    video: list[float] = field(default_factory=list)
+    audio: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, notes: Mapping[str, Any]) -> _Figures:
+        """Read what `notes` wrote."""
+        loss = list(notes.get("window", ()))
+        streams = notes.get("streams", {"video": loss, "audio": ()})
+        return cls(loss, list(streams["video"]), list(streams["audio"]))
+
+    def notes(self) -> dict[str, Any]:
+        """Return them as plain data."""
+        streams = {"streams": {"video": self.video, "audio": self.audio}} if self.audio else {}
+        return {"window": self.loss, **streams}
+
+    def add(self, totals: Sequence[Sequence[float]], given: Sequence[Mapping[str, torch.Tensor]]) -> None:
+        """Take the losses of some micro-steps, of which `totals` were read already."""
+        for total, losses in zip(totals, given, strict=True):
+            self.loss += total
+            self.video += losses["loss_video"].tolist() if "loss_audio" in losses else total
+            self.audio += losses["loss_audio"].tolist() if "loss_audio" in losses else []
+
+    def followed_by(self, others: _Figures) -> _Figures:
+        """Return both together."""
+        return _Figures(self.loss + others.loss, self.video + others.video, self.audio + others.audio)
+
+    def means(self) -> dict[str, float]:
+        """Return the means by the names of their metrics, of the streams only where there is sound."""
+        found = {"train/loss": self.loss}
+        if self.audio:
+            found |= {"train/loss_video": self.video, "train/loss_audio": self.audio}
+        return {name: sum(values) / len(values) for name, values in found.items()}
+
+
 class Reporter:
     """Collects the losses of steps, and reads them from the device only when somebody is told."""
 
     def __init__(self, node: TrainLoop, context: Context, samples: Sequence[Sample]) -> None:
         self._node, self._context, self._samples = node, context, samples
         self._board = Board(context.run_folder("tensorboard")) if node.tensorboard else None
-        self._unread: list[tuple[Planned, torch.Tensor]] = []
+        self._unread: list[tuple[Planned, Mapping[str, torch.Tensor]]] = []
         self._loss, self._told = math.nan, 0.0
-        self._window: list[float] = []  # losses since the last regular entry that were read before
+        self._window = _Figures()  # losses since the last regular entry that were read before
         self._final: dict[str, float] = {}
         self.owed = False  #: an evaluation that was left because the run was stopping
         self._start()
 
-    def note(self, planned: Planned, losses: torch.Tensor) -> None:
-        """Take the losses of one micro-step, (B,), on any device."""
+    def note(self, planned: Planned, losses: Mapping[str, torch.Tensor]) -> None:
+        """Take the losses of one micro-step, as `Losses.named` gives them, on any device."""
         self._unread.append((planned, losses))
 
     def drop(self, count: int) -> None:
@@ -50,10 +93,10 @@ class Reporter:
         """
         if not self._unread:
             return
-        losses = torch.stack([losses for _, losses in self._unread]).cpu()
+        losses = torch.stack([losses["loss"] for _, losses in self._unread]).cpu()
         if not torch.isfinite(losses).all():
             raise self._not_finite(losses)
-        self._read += losses.flatten().tolist()
+        self._read.add(losses.tolist(), [losses for _, losses in self._unread])
         self._unread.clear()
 
     def tell(self, step: int) -> None:
@@ -67,16 +110,17 @@ class Reporter:
     def write_metrics(self, step: int, lr: float, norm: torch.Tensor) -> None:
         """Write the metrics since the last regular time: means of loss and time, the last rate and norm."""
         self.check()
-        if not self._read:
+        if not self._read.loss:
             return
-        seconds, count = time.perf_counter() - self._began, len(self._read)
-        self._window += self._read
-        self._loss = sum(self._window) / len(self._window)
+        seconds, count = time.perf_counter() - self._began, len(self._read.loss)
+        self._window = self._window.followed_by(self._read)
+        means = self._window.means()
+        self._loss = means["train/loss"]
         per_step = self._node.batch_size * self._node.accumulation
         self.metrics(
             step,
             {
-                "train/loss": self._loss,
+                **means,
                 "train/lr": lr,
                 "train/grad_norm": float(norm),
                 "train/seconds_per_step": seconds * per_step / count,
@@ -84,7 +128,7 @@ class Reporter:
             },
         )
         if step % self._node.log_every == 0:  # the entry of a last step in between is none that a longer run has
-            self._window = []
+            self._window = _Figures()
         self._start()
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
@@ -100,12 +144,12 @@ class Reporter:
         """Return what is kept with the state of a step: its figures, and the losses of which the next entry is made."""
         self.check()
         final = self._final if self._final.get("step") == step else {}
-        notes: dict[str, Any] = {"final": final, "window": [*self._window, *self._read]}
+        notes: dict[str, Any] = {"final": final, **self._window.followed_by(self._read).notes()}
         return {**notes, "owed": True} if self.owed else notes
 
     def go_on_from(self, notes: Mapping[str, Any]) -> None:
         """Go on from a state, so that the next entry is the one of a training that was never stopped."""
-        self._window, self._final = list(notes.get("window", ())), dict(notes.get("final", {}))
+        self._window, self._final = _Figures.of(notes), dict(notes.get("final", {}))
         self.owed = bool(notes.get("owed"))
 
     @contextmanager
@@ -121,7 +165,7 @@ class Reporter:
             self._board.close()
 
     def _start(self) -> None:
-        self._read: list[float] = []
+        self._read = _Figures()
         self._began = time.perf_counter()
 
     def _not_finite(self, losses: torch.Tensor) -> Failure:

@@ -3,39 +3,58 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from vflow.engine.context import Context
 from vflow.engine.problems import Failure
 from vflow.engine.values import Items
-from vflow.nodes.values import EMPTY_ROW, Embedding, Latent
+from vflow.nodes.values import EMPTY_ROW, AudioLatent, Caption, Embedding, ImageEmbedding, Latent
 
 _NAMED = 5  # so many samples are named in a message, the others are counted
 
-Shape = tuple[int, int, int, float]
+_SAME_CLIPS = "link EncodeAudio and EncodeVideo to the same clips"
+
+Shape = tuple[int | float, ...]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One training sample: a window's latents and its caption's embedding, joined by row."""
+    """One training sample, joined by row: a window's latents, its caption's embedding, its first frame where given.
+
+    `audio`: the latents of its sound; None: it is silent.
+    """
 
     row: str
     latent: Latent
     embedding: Embedding
+    image: ImageEmbedding | None = None
+    audio: AudioLatent | None = None
 
     @property
     def shape(self) -> Shape:
-        """Frames, height and width in pixels, and frames per second: what must be equal within a batch."""
-        return self.latent.frames, self.latent.height, self.latent.width, self.latent.fps
+        """Frames, height and width in pixels, and frames per second: what must be equal within a batch.
+
+        Sounding samples have a 1 behind them, so that no batch mixes them with silent ones.
+        """
+        picture = self.latent.frames, self.latent.height, self.latent.width, self.latent.fps
+        return picture if self.audio is None else (*picture, 1)
 
 
-def join(latents: Items[Latent], captions: Items[Embedding], context: Context) -> tuple[Sample, ...]:
-    """Join latents and embeddings by row, ordered by row; the row of the empty caption stands alone.
+def join(
+    latents: Items[Latent],
+    captions: Items[Embedding],
+    context: Context,
+    images: Items[ImageEmbedding] | None = None,
+    audio: Items[AudioLatent] | None = None,
+) -> tuple[Sample, ...]:
+    """Join what belongs to a clip by row, ordered by row; the row of the empty caption stands alone.
 
     Raises:
-        Failure: a row has latents but no embedding or the other way round (names them), or there is no sample.
+        Failure: a row has latents but no embedding, first frame or sound, or the other way round (names them), a first
+            frame is of another size, or there is no sample.
     """
     clips, texts = latents.by_row(), captions.by_row()
     texts.pop(EMPTY_ROW, None)
@@ -45,7 +64,41 @@ def join(latents: Items[Latent], captions: Items[Embedding], context: Context) -
             raise Failure(f"samples without an encoded {what}: {names}", "link clips and captions of the same node")
     if not clips:
         raise Failure("there is no sample to train on", "look at what the node of the clips left out, and why")
-    return tuple(Sample(row, clips[row], texts[row]) for row in sorted(clips))
+    stills = _stills(images, clips, context)
+    sounds = _sounds(audio, clips, context)
+    return tuple(Sample(row, clips[row], texts[row], stills.get(row), sounds.get(row)) for row in sorted(clips))
+
+
+def _sounds(audio: Items[AudioLatent] | None, clips: Mapping[str, Latent], context: Context) -> dict[str, AudioLatent]:
+    """Return the sound of every clip that has some, by its row; none where no sound is given."""
+    if audio is None:
+        return {}
+    sounds = audio.by_row()
+    if missing := clips.keys() ^ sounds.keys():
+        names = named(sorted(missing), context)
+        raise Failure(f"clips whose sound was not encoded, or sound without a clip: {names}", _SAME_CLIPS)
+    return {row: sound for row, sound in sounds.items() if not sound.silent}
+
+
+def _stills(
+    images: Items[ImageEmbedding] | None, clips: Mapping[str, Latent], context: Context
+) -> dict[str, ImageEmbedding]:
+    """Return the first frame of every clip by its row; none where no images are given."""
+    if images is None:
+        return {}
+    stills = images.by_row()
+    if missing := clips.keys() - stills.keys():
+        names = named(sorted(missing), context)
+        raise Failure(f"clips without an encoded first frame: {names}", "link EncodeImage of Images of the same clips")
+    other = [row for row, clip in clips.items() if (clip.width, clip.height) != (stills[row].width, stills[row].height)]
+    if other:
+        clip, still = clips[other[0]], stills[other[0]]
+        raise Failure(
+            f"first frames of another size than their clips: {named(sorted(other), context)} "
+            f"({still.width}x{still.height}, not {clip.width}x{clip.height})",
+            "leave `resolution` of their Images empty",
+        )
+    return stills
 
 
 def named(rows: Sequence[str], context: Context) -> str:
@@ -100,3 +153,24 @@ class Order:
 
     def _rank(self, epoch: int, what: str, name: str) -> bytes:
         return hashlib.blake2b(f"{self._seed}/{epoch}/{what}/{name}".encode(), digest_size=16).digest()
+
+
+def largest(known: Mapping[str, Items[Any]], count: int) -> tuple[str, ...]:
+    """Return the rows of at most `count` samples of the largest size, those with the longest captions first.
+
+    `known` are lists at the ports of a training, or what they are computed from: windows and texts instead of latents
+    and embeddings.
+    """
+    clips = known["latents"].by_row() if "latents" in known else {}
+    texts = known["captions"].by_row() if "captions" in known else {}
+
+    def size(clip: Any) -> tuple[int, int, int]:
+        return clip.frames * clip.height * clip.width, clip.height, clip.width
+
+    most = max((size(clip) for clip in clips.values()), default=None)
+    rows = [row for row, clip in clips.items() if size(clip) == most and (not texts or row in texts)]
+    return tuple(sorted(rows, key=lambda row: (-len(_text(texts.get(row))), row))[:count])
+
+
+def _text(caption: Any) -> str:
+    return caption.text if isinstance(caption, Caption) else getattr(caption, "caption", "")

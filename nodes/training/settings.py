@@ -48,8 +48,11 @@ class FlowSettings(Settings):
     distribution: Literal["family", "logit_normal", "uniform"] = Field(
         "family", description="Of the noise level; `family` is what the model's own trainer draws."
     )
-    shift: float = Field(
-        1.0, gt=0, le=100, description="k in s <- k*s / (1 + (k-1)*s), for the two plain distributions."
+    shift: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="k in s <- k*s / (1 + (k-1)*s); empty: the family's own, and 1 for the two plain distributions.",
     )
     first_frame_probability: float | None = Field(
         None, ge=0, le=1, description="How often the first latent frame stays clean; empty: the family's own."

@@ -1,22 +1,23 @@
-"""Drawing the clips of a sampler with live models, and writing them as H.264."""
+"""Drawing the clips of a sampler with live models, and writing them as H.264 with their sound."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vflow.nodes.data.decode import write_video
+from vflow.nodes.data.pictures import from_png
 from vflow.nodes.encoding.tensors import read
 from vflow.nodes.families.base import SamplingRequest
-from vflow.nodes.models.adapters import with_adapter
 from vflow.nodes.values import Video, Videos
 
 if TYPE_CHECKING:
     from vflow.engine.context import Context
     from vflow.engine.values import Items
-    from vflow.nodes.values import Adapter, Embedding, Sampling, Transformer
+    from vflow.nodes.values import Learned, Sampling, Transformer
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,15 @@ class Clip:
 
 
 def validate(
-    context: Context, transformer: Transformer, sampler: Sampling, adapters: Items[Adapter]
+    context: Context, transformer: Transformer, sampler: Sampling, adapters: Items[Learned]
 ) -> Iterator[Videos]:
     """Yield the clips of each adapter; the base is loaded once, and bit-equal again between two adapters.
 
+    Whole weights are loaded in place of the base, and let go of before the next.
+
     Raises:
-        GraphError: an adapter is of another family.
-        Failure: it does not fit the transformer.
+        GraphError: one is of another family.
+        Failure: one does not fit the transformer.
     """
     done, total = 0, len(adapters) * len(sampler.prompts)
 
@@ -43,11 +46,12 @@ def validate(
         if context.stopping:
             context.interrupted()
 
-    with context.load(sampler.vae) as vae, context.scratch() as folder:
+    with context.load(sampler.vae) as vae, seeing(context, sampler) as encoder, context.scratch() as folder:
         for adapter in adapters:
             videos = []
-            with context.load(with_adapter(transformer, adapter)) as live:
-                for clip in clips(context, live, vae, sampler, folder, stop_if_asked):
+            recipe = adapter.onto(transformer)
+            with context.load(recipe, keep=recipe.base == transformer.base) as live:
+                for clip in clips(context, live, vae, sampler, folder, stop_if_asked, encoder):
                     blob, step = context.put(clip.file, ".mp4"), adapter.step
                     videos.append(Video(blob=blob, prompt=clip.prompt, row=clip.row, seed=sampler.seed, step=step))
                     done += 1
@@ -62,24 +66,37 @@ def clips(
     sampler: Sampling,
     folder: Path,
     on_step: Callable[[int, int], None] | None = None,
+    image_encoder: Any = None,
 ) -> Iterator[Clip]:
     """Draw every prompt of the sampler, each from the same seed, and yield the files as they are written.
 
-    `transformer` and `vae` are what `context.load` lent. `on_step` is called after each denoising step.
+    `transformer`, `vae` and, where the sampler has one, `image_encoder` are what `context.load` lent. `on_step` is
+    called after each denoising step.
     """
     family = sampler.vae.family
     for number, (row, embedding) in enumerate(sampler.prompts):
-        frames = family.draw(transformer, vae, request_of(sampler, embedding, context, on_step))
+        drawn = family.draw_clip(transformer, vae, request_of(sampler, row, context, on_step, image_encoder))
         file = folder / f"{number:04d}.mp4"
-        write_video(file, frames, sampler.fps)
+        write_video(file, drawn.frames, sampler.fps, sound=drawn.sound)
         yield Clip(row, embedding.caption, file)
 
 
+def seeing(context: Context, sampler: Sampling, keep: bool = True) -> AbstractContextManager[Any]:
+    """Lend the sampler's image encoder; None where it has none."""
+    encoder = sampler.image_encoder
+    return nullcontext() if encoder is None else context.load(encoder, keep=keep)
+
+
 def request_of(
-    sampler: Sampling, embedding: Embedding, context: Context, on_step: Callable[[int, int], None] | None = None
+    sampler: Sampling,
+    row: str,
+    context: Context,
+    on_step: Callable[[int, int], None] | None = None,
+    image_encoder: Any = None,
 ) -> SamplingRequest:
-    """Return what a family is asked to draw for one prompt."""
-    negative = sampler.negative
+    """Return what a family is asked to draw for the prompt of a row."""
+    negative, image = sampler.negative, sampler.image_of(row)
+    embedding = dict(sampler.prompts)[row]
     return SamplingRequest(
         embeddings=read(context.blob_path(embedding.blob)),
         negative=read(context.blob_path(negative.blob)) if negative is not None else None,
@@ -90,6 +107,9 @@ def request_of(
         steps=sampler.steps,
         guidance=sampler.guidance,
         seed=sampler.seed,
+        sound=sampler.sound,
         options=sampler.options,
+        image=from_png(context.blob_path(image.blob)) if image is not None else None,
+        image_encoder=image_encoder,
         on_step=on_step,
     )

@@ -1,29 +1,32 @@
-"""Drawing clips with adapters: declaration. Light; drawing itself is in `drawing.py`."""
+"""Drawing clips with what was trained: declaration. Light; drawing itself is in `drawing.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from vflow.engine.context import Context
 from vflow.engine.node import Node
 from vflow.engine.problems import Problem
 from vflow.engine.values import Items
+from vflow.nodes.models.first_frames import task_problems
 from vflow.nodes.models.nodes import same_family
-from vflow.nodes.values import Adapter, Sampling, Transformer, Videos
+from vflow.nodes.values import Learned, Sampling, Transformer, Videos
 
 
 class Validate(Node):
-    """Draw the sampler's prompts with each adapter, in place of the LoRA that the transformer trains.
+    """Draw the sampler's prompts with each adapter or set of weights, in place of what the transformer trains.
 
-    Link one adapter, or the list of a training's checkpoints. Every clip starts from the sampler's seed, so that the
-    clips of two adapters can be compared. Offloading on the transformer stays in force.
+    Link one of them, or the list of a training's checkpoints. Every clip starts from the sampler's seed, so that the
+    clips of two can be compared. Offloading on the transformer stays in force.
     """
 
+    version: ClassVar[int] = 2
+
     def run(
-        self, context: Context, transformer: Transformer, sampler: Sampling, adapter: Items[Adapter]
+        self, context: Context, transformer: Transformer, sampler: Sampling, adapter: Items[Learned]
     ) -> Iterator[Videos]:
-        """Yield the clips of one adapter after the other.
+        """Yield the clips of one adapter or set of weights after the other.
 
         Raises:
             Failure: an adapter does not fit the transformer.
@@ -39,10 +42,13 @@ class Validate(Node):
         if transformer is None:
             return
         yield from same_family(transformer, sampler.vae if sampler else None)
+        if sampler is not None:
+            how = "link Images or Stills to the images of the sampler"
+            yield from task_problems(transformer, bool(sampler.images), how, "inputs.sampler")
         family = transformer.source.family
-        for other in {adapter.family for adapter in inputs.get("adapter") or ()} - {family}:
+        for other, noun in {(one.family, one.noun) for one in inputs.get("adapter") or () if one.family != family}:
             yield Problem(
-                f"an adapter of {other} for a transformer of {family}",
-                "give an adapter that was trained on this family",
+                f"{noun} of {other} for a transformer of {family}",
+                f"give {noun} that came from training this family",
                 "inputs.adapter",
             )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vflow.engine.carried import Carried, carriers
 from vflow.engine.values import Blob
 from vflow.nodes.carrying import card, mp4, png, safetensors_file
-from vflow.nodes.values import Adapter
+from vflow.nodes.values import Adapter, Weights
 
 TEXT = json.dumps({"name": 'a "quoted" -- name', "more": ["ä", "\u202e", 1]})
 FORMATS = {"safetensors": safetensors_file, "mp4": mp4, "png": png}
@@ -171,6 +171,26 @@ def test_a_clip_plays_as_before_and_its_boxes_lie_where_they_lay(files, tmp_path
     assert target.read_bytes().startswith(files["mp4"].read_bytes())
 
 
+def test_a_clip_with_sound_carries_a_text_too_and_sounds_as_before(tmp_path):
+    import av
+    import numpy as np
+
+    from vflow.nodes.data.decode import write_video
+    from vflow.nodes.families.base import Sound
+
+    wave = np.sin(np.arange(9600) / 10).astype(np.float32)
+    source, target = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    write_video(source, np.zeros((10, 32, 48, 3), np.uint8), 25.0, sound=Sound(np.stack([wave, -wave]), 24000))
+    mp4.write(source, target, TEXT)
+    assert mp4.read(target) == TEXT
+    heard = []
+    for path in (source, target):
+        with av.open(str(path)) as file:
+            heard.append([frame.to_ndarray().tobytes() for frame in file.decode(audio=0)])
+    assert heard[0] == heard[1] != []
+    assert target.read_bytes().startswith(source.read_bytes())
+
+
 def box(kind, content=b"", size=None):
     return (8 + len(content) if size is None else size).to_bytes(4, "big") + kind + content
 
@@ -253,6 +273,17 @@ def test_a_card_tells_people_and_carries_the_recipe(tmp_path):
     assert json.loads(card.read(file)) == carried.data
 
 
+def test_a_card_of_whole_weights_says_how_they_are_loaded():
+    node = {"type": "LoadTransformer", "version": 1, "pins": {"hub Lightricks/LTX-2@main": "abcdef0123456789"}}
+    files = (("config.json", Blob(digest="0" * 64, size=1)),)
+    text = card.text(Weights(files=files, family="ltx2", step=24), recipe(nodes={"t": node}))
+    assert "base_model_relation: finetune" in text
+    assert 'tags: ["ltx2", vflow]' in text
+    assert "The transformer of LTX Video 2 (`Lightricks/LTX-2` at `abcdef012345`), trained for 24 steps." in text
+    assert 'AutoModel.from_pretrained("path/to/this/folder"' in text
+    assert 'DiffusionPipeline.from_pretrained("Lightricks/LTX-2", transformer=transformer' in text
+
+
 def test_a_card_of_a_miniature_names_no_repository():
     text = card.text(adapter(), recipe(nodes={"t": {"type": "LoadTransformer", "version": 1}}))
     assert "base_model" not in text
@@ -303,7 +334,7 @@ def train(reporter, first, last, end):
     import torch
 
     for step in range(first, last + 1):
-        reporter.note(None, torch.tensor([1.0 / step]))
+        reporter.note(None, {"loss": torch.tensor([1.0 / step])})
         if step % 4 == 0 or step == end:
             reporter.write_metrics(step, 0.1, torch.tensor(0.0))
     return reporter.notes(last)

@@ -1,6 +1,8 @@
 """The miniature: a whole checkpoint of the real classes with small random weights, made from a seed.
 
-Its configurations are the JSON files in `configs/miniature`. What is not left to chance: the system message is exactly
+Its configurations are the JSON files in `configs/miniature`; that for image to video has a vision encoder more, and a
+native area at which its pipeline takes an image of 96x64 as it is. Its transformer's `task_type` says the opposite of
+what it is for, as a published one does: nothing may go by it. What is not left to chance: the system message is exactly
 as many tokens as the pipeline cuts off, the tokenizer knows the words of the drawn sample clips, and latents come out
 with unit variance and little posterior noise, as real ones do.
 """
@@ -32,9 +34,10 @@ from transformers import (
     T5EncoderModel,
 )
 
-from vflow.nodes.families.hunyuan15.parts import quiet_guiders
+from vflow.nodes.families.hunyuan15.parts import quiet_guiders, without_notices
 from vflow.nodes.families.loading import without_bars
 from vflow.nodes.families.miniatures import drawn_clips
+from vflow.nodes.values import Task
 
 _CONFIGS = Path(__file__).with_name("configs") / "miniature"
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -42,23 +45,37 @@ _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _POSTERIOR_NOISE = 0.05
 
 
-def build(folder: Path, seed: int) -> None:
+def build(folder: Path, seed: int, task: Task = "t2v") -> None:
     """Write the checkpoint into `folder` in the layout of the real repository: equal seeds give equal bytes."""
+    of_task = _config("transformer_i2v") if task == "i2v" else {}
     with torch.random.fork_rng(devices=[]), without_bars(), quiet_guiders():
         torch.manual_seed(seed)
         tokenizer = make_tokenizer(_config("tokenizer"))
-        pipeline = HunyuanVideo15Pipeline(
-            text_encoder=_make_text_encoder(tokenizer),
-            tokenizer=tokenizer,
+        parts = {
+            "text_encoder": _make_text_encoder(tokenizer),
+            "tokenizer": tokenizer,
             # one of its layers is 2048 wide whatever the configuration says: half precision halves the files
-            transformer=HunyuanVideo15Transformer3DModel(**_config("transformer")).half(),
-            vae=_make_vae(),
-            scheduler=FlowMatchEulerDiscreteScheduler(**_config("scheduler")),
-            text_encoder_2=T5EncoderModel(T5Config(**_config("text_encoder_2"))),
-            tokenizer_2=ByT5Tokenizer(),
-            guider=ClassifierFreeGuidance(**_config("guider")),
-        )
+            "transformer": HunyuanVideo15Transformer3DModel(**_config("transformer") | of_task).half(),
+            "vae": _make_vae(),
+            "scheduler": FlowMatchEulerDiscreteScheduler(**_config("scheduler")),
+            "text_encoder_2": T5EncoderModel(T5Config(**_config("text_encoder_2"))),
+            "tokenizer_2": ByT5Tokenizer(),
+            "guider": ClassifierFreeGuidance(**_config("guider")),
+        }
+        pipeline = _with_vision(parts) if task == "i2v" else HunyuanVideo15Pipeline(**parts)
         pipeline.save_pretrained(folder, safe_serialization=True)
+
+
+def _with_vision(parts: Mapping[str, Any]) -> Any:
+    from transformers import SiglipImageProcessorPil, SiglipVisionConfig, SiglipVisionModel
+
+    with without_notices():
+        from diffusers import HunyuanVideo15ImageToVideoPipeline
+    return HunyuanVideo15ImageToVideoPipeline(
+        **parts,
+        image_encoder=SiglipVisionModel(SiglipVisionConfig(**_config("image_encoder"))),
+        feature_extractor=SiglipImageProcessorPil(**_config("feature_extractor")),
+    )
 
 
 def make_tokenizer(config: Mapping[str, Any]) -> Qwen2Tokenizer:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers import ClassifierFreeGuidance, FlowMatchEulerDiscreteScheduler, HunyuanVideo15Transformer3DModel
 from diffusers.utils import logging
+from transformers.utils import logging as transformers_logging
 
+from vflow.engine.problems import Failure
 from vflow.nodes.families import loading
 from vflow.nodes.families.hunyuan15 import attention
 from vflow.nodes.families.loading import load_network, read
@@ -22,7 +24,14 @@ from vflow.nodes.values import DType, Part
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLHunyuanVideo15
-    from transformers import ByT5Tokenizer, Qwen2_5_VLTextModel, Qwen2Tokenizer, T5EncoderModel
+    from transformers import (
+        ByT5Tokenizer,
+        Qwen2_5_VLTextModel,
+        Qwen2Tokenizer,
+        SiglipImageProcessorPil,
+        SiglipVisionModel,
+        T5EncoderModel,
+    )
 
 
 @dataclass(repr=False)
@@ -63,26 +72,50 @@ class TextStack:
         return {"text_encoder": self.text_encoder, "text_encoder_2": self.text_encoder_2}
 
 
-def load(part: Part, folder: Path, dtype: DType) -> Denoiser | VideoVAE | TextStack:
+@dataclass(repr=False)
+class Vision:
+    """The vision encoder, and what makes its input of a picture: the processor that needs no torchvision."""
+
+    image_encoder: SiglipVisionModel
+    feature_extractor: SiglipImageProcessorPil
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """Return the network."""
+        return {"image_encoder": self.image_encoder}
+
+
+Live = Denoiser | VideoVAE | TextStack | Vision
+
+
+def load(part: Part, folder: Path, dtype: DType) -> Live:
     """Load a part from a checkpoint's folder onto the CPU, frozen, in evaluation mode.
 
     Raises:
-        Failure: a file is missing, is no safetensors, or lacks weights of the class.
+        Failure: a file is missing, is no safetensors, or lacks weights of the class; or the checkpoint is one that is
+            not trained here.
     """
-    loaders: dict[str, Callable[[Path, torch.dtype], Denoiser | VideoVAE | TextStack]] = {
+    loaders: dict[Part, Callable[[Path, torch.dtype], Live]] = {
         "transformer": _load_denoiser,
         "vae": _load_vae,
         "text_encoder": _load_text,
+        "image_encoder": _load_vision,
     }
     return loaders[part](folder, getattr(torch, dtype))
 
 
 def _load_denoiser(folder: Path, dtype: torch.dtype) -> Denoiser:
     model = load_network(HunyuanVideo15Transformer3DModel, folder / "transformer", torch_dtype=dtype)
+    if model.config.use_meanflow:
+        raise Failure(
+            f"{folder} is step-distilled: its transformer is told two times at once, which nothing here trains with",
+            "use a checkpoint that is not step-distilled",
+        )
     attention.install(model)
     model.time_embed.timestep_embedder.register_forward_pre_hook(_in_the_weights_dtype)
     with quiet_guiders():
-        guider = read(ClassifierFreeGuidance, folder / "guider")
+        # the makers' own layout has none, and guidance is the sampler's to say
+        given = (folder / "guider").is_dir()
+        guider = read(ClassifierFreeGuidance, folder / "guider") if given else ClassifierFreeGuidance()
     return Denoiser(model, read(FlowMatchEulerDiscreteScheduler, folder / "scheduler"), guider)
 
 
@@ -102,12 +135,36 @@ def _load_text(folder: Path, dtype: torch.dtype) -> TextStack:
 
     tokenizer = read(Qwen2Tokenizer, folder / "tokenizer")
     tokenizer.padding_side = "right"  # the system message is cut off at the front by a fixed number of tokens
+    with without_notices():  # of the whole Qwen2.5-VL the vision half is left out
+        encoder = load_network(Qwen2_5_VLTextModel, folder / "text_encoder", dtype=dtype)
     return TextStack(
         tokenizer,
-        load_network(Qwen2_5_VLTextModel, folder / "text_encoder", dtype=dtype),
+        encoder,
         read(ByT5Tokenizer, folder / "tokenizer_2"),
         load_network(T5EncoderModel, folder / "text_encoder_2", dtype=dtype),
     )
+
+
+def _load_vision(folder: Path, dtype: torch.dtype) -> Vision:
+    from transformers import SiglipImageProcessorPil, SiglipVisionModel
+
+    with without_notices():  # of the whole SigLIP the text half is left out
+        encoder = load_network(SiglipVisionModel, folder / "image_encoder", dtype=dtype)
+    return Vision(
+        encoder,
+        read(SiglipImageProcessorPil, folder / "feature_extractor"),
+    )
+
+
+@contextmanager
+def without_notices() -> Iterator[None]:
+    """Keep transformers from saying what it would rather have installed."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
 
 
 @contextmanager

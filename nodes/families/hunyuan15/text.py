@@ -18,14 +18,15 @@ NAMES = ("text", "glyph")
 
 
 @torch.no_grad()
-def encode(stack: TextStack, captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
-    """Encode captions as `HunyuanVideo15Pipeline.encode_prompt` does.
+def encode(stack: TextStack, captions: Sequence[str], tokens: int | None = None) -> list[dict[str, torch.Tensor]]:
+    """Encode captions as `HunyuanVideo15Pipeline.encode_prompt` does, those of Qwen2.5-VL cut at `tokens`.
 
     Returns for each caption, on the CPU, in the encoders' dtype: `text` (L, D), L >= 1, and `glyph` (G, D2), which is
     empty where nothing stands in quotes.
     """
+    cut = {} if tokens is None else {"tokenizer_max_length": tokens}
     texts, text_mask = HunyuanVideo15Pipeline._get_mllm_prompt_embeds(
-        stack.text_encoder, stack.tokenizer, list(captions), device_of(stack.text_encoder)
+        stack.text_encoder, stack.tokenizer, list(captions), device_of(stack.text_encoder), **cut
     )
     glyphs, glyph_mask = HunyuanVideo15Pipeline._get_byt5_prompt_embeds(
         stack.tokenizer_2, stack.text_encoder_2, list(captions), device_of(stack.text_encoder_2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,15 +19,17 @@ TIMESTEPS = 1000.0
 def predict(live: Any, batch: Batch, sigmas: torch.Tensor, draws: Draws, options: FlowOptions) -> Prediction:
     """Noise the batch at `sigmas` (B,), predict, and return prediction, target (noise - latents) and weight (ones).
 
-    Mixing is done in float32.
+    With images too, every frame is noised and counts: the image stands beside it, in channels of its own. Mixing is
+    done in float32.
 
     Raises:
-        Failure: the first frame is to stay clean, which text to video does not know.
+        Failure: only some rows are to be told their first frame.
     """
-    if options.first_frame_probability:
+    if options.first_frame_probability not in (None, float(bool(batch.image))):
+        told = "its first frame" if batch.image else "no first frame"
         raise Failure(
-            "HunyuanVideo 1.5 keeps no first frame clean: image to video has checkpoints of its own",
-            "leave flow.first_frame_probability out",
+            f"HunyuanVideo 1.5 has a checkpoint for each: here every clip is told {told}, whatever the probability",
+            "leave flow.first_frame_probability empty",
         )
     device = batch.latents.device
     latents = batch.latents.float()
@@ -42,21 +45,37 @@ def predict(live: Any, batch: Batch, sigmas: torch.Tensor, draws: Draws, options
 def arguments(live: Any, batch: Batch, noised: torch.Tensor, sigmas: torch.Tensor) -> dict[str, Any]:
     """Return the transformer's arguments for noised latents (B, C, f, h, w) at `sigmas` (B,).
 
-    As in text to video: condition channels, their mask and image features are zero. Of the features there are none at
-    all, instead of 729 that are masked, as padding of the text is left out where the batch needs none.
+    Whether rows are conditioned on an image is the batch's to say and never the configuration's `task_type`, which is
+    `i2v` in a published checkpoint for text to video. Padding of the text is left out where the batch needs none.
     """
     model = unwrapped(live)
     dtype, device = next(model.parameters()).dtype, noised.device
     noised = noised.to(dtype)
+    condition, features = _condition(batch.image, noised, model.config.image_embed_dim)
     text = {name: tensor.to(device) for name, tensor in batch.embeddings.items()}
     return {
-        "hidden_states": torch.cat([noised, torch.zeros_like(noised), torch.zeros_like(noised[:, :1])], dim=1),
+        "hidden_states": torch.cat([noised, condition], dim=1),
         "timestep": sigmas * TIMESTEPS,
         "encoder_hidden_states": text["text"].to(dtype),
         "encoder_attention_mask": text["text_mask"],
         "encoder_hidden_states_2": text["glyph"].to(dtype),
         "encoder_attention_mask_2": text["glyph_mask"],
-        "image_embeds": noised.new_zeros(len(noised), 0, model.config.image_embed_dim),
+        "image_embeds": features,
         "attention_kwargs": None,
         "return_dict": False,
     }
+
+
+def _condition(
+    image: Mapping[str, torch.Tensor], noised: torch.Tensor, feature_size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what follows the noised channels, (B, C + 1, f, h, w), and the image's features (B, T, D).
+
+    With an image: its latent and a mask of 1 in latent frame 0, zeros in the others. Without: zeros, and no features at
+    all, instead of 729 zeros that the transformer would mask.
+    """
+    latents, mask = torch.zeros_like(noised), torch.zeros_like(noised[:, :1])
+    if not image:
+        return torch.cat([latents, mask], dim=1), noised.new_zeros(len(noised), 0, feature_size)
+    latents[:, :, :1], mask[:, :, :1] = image["latent"].to(noised), 1
+    return torch.cat([latents, mask], dim=1), image["features"].to(noised)

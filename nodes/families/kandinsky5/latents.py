@@ -22,8 +22,7 @@ def encode(
     Raises:
         ValueError: `posterior` is neither `sample`, with one generator per row, nor `mode`.
     """
-    moments = vae.vae.encode(pixels.to(device_of(vae.vae), vae.vae.dtype)).latent_dist.parameters
-    distribution = DiagonalGaussianDistribution(moments.float())
+    distribution = _posterior(vae, pixels)
     if posterior == "mode":
         raw = distribution.mode()
     elif posterior == "sample" and noise is not None and len(noise) == len(pixels):
@@ -32,6 +31,27 @@ def encode(
         raise ValueError(f"posterior {posterior!r} with {noise and len(noise)} generators for {len(pixels)} clips")
     scaled: torch.Tensor = raw * vae.vae.config.scaling_factor
     return scaled.cpu()
+
+
+@torch.no_grad()
+def encode_image(vae: VideoVAE, pixels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+    """Encode first frames (B, 3, H, W) in [-1, 1] to posteriors, from which the pipeline draws each clip's first frame.
+
+    Returns for each, scaled as latents are, float32 on the CPU: `latent` (C, 1, h, w), the posterior's mean, and
+    `deviation`, its standard deviation, of the same shape.
+    """
+    distribution = _posterior(vae, pixels[:, :, None])
+    factor = vae.vae.config.scaling_factor
+    means, deviations = (distribution.mean * factor).cpu(), (distribution.std * factor).cpu()
+    return [
+        {"latent": mean.clone(), "deviation": deviation.clone()}
+        for mean, deviation in zip(means, deviations, strict=True)
+    ]
+
+
+def _posterior(vae: VideoVAE, pixels: torch.Tensor) -> DiagonalGaussianDistribution:
+    moments = vae.vae.encode(pixels.to(device_of(vae.vae), vae.vae.dtype)).latent_dist.parameters
+    return DiagonalGaussianDistribution(moments.float())
 
 
 def channels_last(latents: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ import torch
 from diffusers import (
     AutoencoderKLHunyuanVideo,
     FlowMatchEulerDiscreteScheduler,
+    Kandinsky5I2VPipeline,
     Kandinsky5T2VPipeline,
     Kandinsky5Transformer3DModel,
 )
@@ -35,6 +36,7 @@ from vflow.nodes.families.kandinsky5.parts import TextStack
 from vflow.nodes.families.kandinsky5.text import pipeline_of
 from vflow.nodes.families.loading import without_bars
 from vflow.nodes.families.miniatures import drawn_clips
+from vflow.nodes.values import Task
 
 _CONFIGS = Path(__file__).with_name("configs") / "miniature"
 #: standard deviation of the posterior, as a share of the latents' own
@@ -45,13 +47,17 @@ _START, _WORD_END = "<|startoftext|>", "</w>"
 _LETTERS = sorted(pre_tokenizers.ByteLevel.alphabet())
 
 
-def build(folder: Path, seed: int) -> None:
-    """Write the checkpoint into `folder` in the layout of the real repository: equal seeds give equal bytes."""
+def build(folder: Path, seed: int, task: Task) -> None:
+    """Write the checkpoint into `folder` in the layout of the real repository: equal seeds give equal bytes.
+
+    For image to video, as in the real repositories, only the pipeline that its index names is another.
+    """
+    kind = Kandinsky5I2VPipeline if task == "i2v" else Kandinsky5T2VPipeline
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         words = _config("tokenizer")
         tokenizer, tokenizer_2 = make_tokenizer(words), make_clip_tokenizer(words)
-        pipeline = Kandinsky5T2VPipeline(
+        pipeline = kind(
             transformer=_make_transformer(),
             vae=_make_vae(),
             text_encoder=_make_text_encoder(tokenizer),

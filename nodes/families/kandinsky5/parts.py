@@ -88,7 +88,7 @@ def _load_vae(folder: Path, dtype: torch.dtype) -> VideoVAE:
 
 
 #: weights of Qwen2.5-VL that no caption passes through
-_UNUSED = ("model.visual.", "visual.", "lm_head.")
+UNUSED = ("model.visual.", "visual.", "lm_head.")
 
 
 def _load_text(folder: Path, dtype: torch.dtype) -> TextStack:
@@ -99,7 +99,7 @@ def _load_text(folder: Path, dtype: torch.dtype) -> TextStack:
     tokenizer.padding_side = "right"  # the system message is cut off at the front by a fixed number of tokens
     return TextStack(
         tokenizer,
-        load_network(Qwen2_5_VLForConditionalGeneration, folder / "text_encoder", _UNUSED, dtype=dtype),
+        load_network(Qwen2_5_VLForConditionalGeneration, folder / "text_encoder", UNUSED, dtype=dtype),
         read(CLIPTokenizer, folder / "tokenizer_2"),
         load_network(CLIPTextModel, folder / "text_encoder_2", dtype=dtype),
     )

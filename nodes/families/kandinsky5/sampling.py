@@ -6,32 +6,59 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, Kandinsky5T2VPipeline
+from diffusers import FlowMatchEulerDiscreteScheduler, Kandinsky5I2VPipeline, Kandinsky5T2VPipeline
 
 from vflow.engine.problems import Failure
 from vflow.nodes.families.base import SamplingRequest
-from vflow.nodes.families.drawing import as_bytes, evaluating, read_options, step_teller, tiling
+from vflow.nodes.families.drawing import as_bytes, evaluating, read_options, step_teller, tell_pipeline, tiling
 from vflow.nodes.families.kandinsky5.attention import sparse_params
 from vflow.nodes.families.kandinsky5.declaration import Kandinsky5
 from vflow.nodes.families.kandinsky5.parts import Denoiser, VideoVAE, unwrapped
 from vflow.nodes.families.kandinsky5.training import positions
 
 
-class Pipeline(Kandinsky5T2VPipeline):  # type: ignore[misc]
-    """The pipeline, with dense attention where sparse attention does not run."""
+class _Sparse:
+    """Dense attention where sparse attention does not run."""
+
+    transformer: Any
 
     def get_sparse_params(self, sample: torch.Tensor, device: torch.device) -> dict[str, Any] | None:
         """Return what the transformer's self-attention goes by; None is dense."""
         return sparse_params(self.transformer, sample, device)
 
 
+class TextPipeline(_Sparse, Kandinsky5T2VPipeline):  # type: ignore[misc]
+    """The pipeline of text to video."""
+
+
+class ImagePipeline(_Sparse, Kandinsky5I2VPipeline):  # type: ignore[misc]
+    """The pipeline of image to video, whose VAE may be of another dtype than its transformer.
+
+    It ends by matching mean and deviation of the first four latent frames to those that follow (its
+    `normalize_first_frame`). Nothing of that is in training: it is done to what was denoised, not while denoising.
+    """
+
+    def prepare_latents(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Return the noised latents that begin with the encoded image, and their condition (B, f, h, w, 33)."""
+
+        def in_its_dtype(_encoder: torch.nn.Module, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+            return (given[0].to(self.vae.dtype),)
+
+        with self.vae.encoder.register_forward_pre_hook(in_its_dtype):
+            return super().prepare_latents(*args, **kwargs)  # type: ignore[no-any-return]
+
+
 @torch.no_grad()
 def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndarray:
     """Draw one clip; returns (F, H, W, 3) uint8. The noise comes from a generator on the CPU, seeded by the request.
 
+    With an image, the clip goes on from it: the checkpoint has to be one for image to video.
+
     Raises:
-        Failure: guidance without a negative prompt, an option that does not exist or fit, or a size out of reach.
+        Failure: guidance without a negative prompt, an option that does not exist or fit, a size out of reach, or an
+            image with too few frames.
     """
     options = read_options(Kandinsky5, request.options)
     guided = request.guidance > 1.0
@@ -40,13 +67,16 @@ def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndar
     model = unwrapped(denoiser)
     shape = Kandinsky5.rules.latent_shape(request.frames, request.height, request.width)
     positions(model, *shape, torch.device("cpu"))  # here its message, instead of an index out of range
-    pipeline = make_pipeline(denoiser, vae)
+    image = {} if request.image is None else {"image": _image(request.image, request.frames)}
+    pipeline = make_pipeline(denoiser, vae, ImagePipeline if image else TextPipeline)
+    tell_pipeline(request, pipeline)
     prompt = _prompt(request.embeddings, "")
     if guided and request.negative is not None:
         prompt |= _prompt(request.negative, "negative_")
     prompt = {name: tensor.to(pipeline._execution_device) for name, tensor in prompt.items()}
     with evaluating(model), tiling(vae.vae, bool(options["vae_tiling"])):
         output = pipeline(
+            **image,
             **prompt,
             guidance_scale=request.guidance,
             width=request.width,
@@ -60,9 +90,11 @@ def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndar
     return as_bytes(output.frames[0])
 
 
-def make_pipeline(denoiser: Denoiser, vae: VideoVAE) -> Pipeline:
-    """Put the pipeline together from live parts."""
-    pipeline = Pipeline(
+def make_pipeline(
+    denoiser: Denoiser, vae: VideoVAE, kind: type[TextPipeline] | type[ImagePipeline] = TextPipeline
+) -> TextPipeline | ImagePipeline:
+    """Put a pipeline of a kind together from live parts."""
+    pipeline = kind(
         transformer=unwrapped(denoiser),
         vae=vae.vae,
         text_encoder=None,
@@ -73,6 +105,17 @@ def make_pipeline(denoiser: Denoiser, vae: VideoVAE) -> Pipeline:
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _image(image: np.ndarray, frames: int) -> PIL.Image.Image:
+    least = Kandinsky5.sampling.least_image_frames
+    if frames < least:
+        raise Failure(
+            f"Kandinsky 5 Video draws no clip of {frames} frames from an image: its pipeline matches the first 4 "
+            "latent frames to those that follow",
+            f"use {least} frames or more",
+        )
+    return PIL.Image.fromarray(image)
 
 
 def _prompt(kept: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

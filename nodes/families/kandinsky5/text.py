@@ -20,16 +20,16 @@ MAX_LENGTH: int = inspect.signature(Kandinsky5T2VPipeline.__call__).parameters["
 
 
 @torch.no_grad()
-def encode(stack: TextStack, captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
-    """Encode captions as `Kandinsky5T2VPipeline.encode_prompt` does each of them alone.
+def encode(stack: TextStack, captions: Sequence[str], tokens: int | None = None) -> list[dict[str, torch.Tensor]]:
+    """Encode captions as `Kandinsky5T2VPipeline.encode_prompt` does each of them alone, cut at `tokens`.
 
     Returns for each, on the CPU and in the encoder's dtype: `text` (L, D) without padding, and `pooled` (D2,).
     """
-    pipeline = pipeline_of(stack)
+    pipeline, longest = pipeline_of(stack), tokens or MAX_LENGTH
     device = device_of(stack.text_encoder)
     rows = []
-    for group in _together(pipeline, captions):
-        text, pooled, ends = pipeline.encode_prompt(list(group), max_sequence_length=MAX_LENGTH, device=device)
+    for group in _together(pipeline, captions, longest):
+        text, pooled, ends = pipeline.encode_prompt(list(group), max_sequence_length=longest, device=device)
         lengths = ends.diff().tolist()
         rows += [
             {"text": row[:length].cpu().clone(), "pooled": vector.cpu().clone()}
@@ -51,14 +51,14 @@ def pipeline_of(stack: TextStack) -> Kandinsky5T2VPipeline:
     )
 
 
-def _together(pipeline: Kandinsky5T2VPipeline, captions: Sequence[str]) -> Sequence[Sequence[str]]:
-    """Return which captions go through the encoders at once: all, unless one is too long.
+def _together(pipeline: Kandinsky5T2VPipeline, captions: Sequence[str], most: int) -> Sequence[Sequence[str]]:
+    """Return which captions go through the encoders at once: all, unless one has more than `most` tokens.
 
     The pipeline would cut shorter ones beside it too, by what their padding decodes to.
     """
     texts = [pipeline.prompt_template.format(caption) for caption in captions]
     longest = max(map(len, pipeline.tokenizer(text=texts)["input_ids"]))
-    fits = longest <= pipeline.prompt_template_encode_start_idx + MAX_LENGTH
+    fits = longest <= pipeline.prompt_template_encode_start_idx + most
     return [captions] if fits else [[caption] for caption in captions]
 
 

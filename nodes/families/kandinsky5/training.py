@@ -27,33 +27,52 @@ def draw_sigmas(draws: Draws, options: FlowOptions) -> torch.Tensor:
         ValueError: the options name an unknown distribution.
     """
     if options.distribution == "family":
-        return noise.logit_normal(draws, SHIFT)
+        return noise.logit_normal(draws, SHIFT if options.shift is None else options.shift)
     return noise.plain(draws, options)
 
 
 def predict(live: Any, batch: Batch, sigmas: torch.Tensor, draws: Draws, options: FlowOptions) -> Prediction:
-    """Noise the batch at `sigmas` (B,), predict, and return prediction, target (noise - latents) and weight 1.
+    """Noise the batch at `sigmas` (B,), predict, and return prediction, target (noise - latents) and weight.
 
-    Captions of equal length go through the transformer together. Mixing is done in float32.
+    With images, latent frame 0 is the image, clean at every noise level, and weighs nothing: the pipeline never steps
+    it, so what is said of it is never used. Every other token weighs 1. Captions of equal length go through the
+    transformer together. Mixing is done in float32.
 
     Raises:
-        Failure: the first frame is to stay clean, which a checkpoint for text to video does not know.
+        Failure: only some clips are to begin with an image, or clips are no longer than it.
     """
-    if options.first_frame_probability:
-        raise Failure("Kandinsky 5 Video: image to video comes later", "set flow.first_frame_probability: 0")
     device = batch.latents.device
     latents = channels_last(batch.latents.float())
     drawn = channels_last(draws.normal("noise", batch.latents.shape[1:]).to(device))
     sigmas = sigmas.to(device, torch.float32)
     levels = sigmas[:, None, None, None, None]
     noised = (1 - levels) * latents + levels * drawn
+    weight = torch.ones_like(latents[..., :1])
+    if options.first_frame_probability not in (None, float(bool(batch.image))):
+        begins = "with an image" if batch.image else "without one"
+        raise Failure(
+            f"Kandinsky 5 Video has a checkpoint for each: here every clip begins {begins}, whatever the probability",
+            "leave flow.first_frame_probability empty",
+        )
+    if batch.image:
+        noised[:, :1], weight[:, :1] = _first_frames(batch, draws), 0
     said = torch.empty_like(noised)
     for rows in of_equal_length(batch.embeddings["length"]):
         given = arguments(live, batch, noised, sigmas, rows)
         said = said.index_copy(0, rows.to(device), transformer_of(live)(**given).float())
-    return Prediction(
-        said.flatten(1, 3), (drawn - latents).flatten(1, 3), torch.ones_like(latents[..., :1]).flatten(1, 3)
-    )
+    return Prediction(said.flatten(1, 3), (drawn - latents).flatten(1, 3), weight.flatten(1, 3))
+
+
+def _first_frames(batch: Batch, draws: Draws) -> torch.Tensor:
+    """Return the first latent frames (B, 1, h, w, C), drawn from the images' posteriors as the pipeline draws them.
+
+    Raises:
+        Failure: the clips have one frame only, which is then no prediction's business.
+    """
+    if batch.latents.shape[2] == 1:
+        raise Failure("image to video with clips of one frame has nothing to learn", "use clips of 5 frames or more")
+    mean, deviation = batch.image["latent"].float(), batch.image["deviation"].float()
+    return channels_last(mean + deviation * draws.normal("image", mean.shape[1:]).to(mean.device))
 
 
 def of_equal_length(lengths: torch.Tensor) -> list[torch.Tensor]:
@@ -74,7 +93,7 @@ def arguments(
     dtype, device = model.dtype, noised.device
     on_device = rows.to(device)
     length = int(batch.embeddings["length"][int(rows[0])])
-    hidden = with_condition(model, noised[on_device])
+    hidden = with_condition(model, noised[on_device], bool(batch.image))
     _, frames, height, width, _ = hidden.shape
     return {
         "hidden_states": hidden.to(dtype),
@@ -89,11 +108,16 @@ def arguments(
     }
 
 
-def with_condition(model: Any, noised: torch.Tensor) -> torch.Tensor:
-    """Append what image to video would condition on, zeros: as many channels again, and a mask (33 of 16)."""
+def with_condition(model: Any, noised: torch.Tensor, first_frame: bool) -> torch.Tensor:
+    """Append the channels of a condition, zeros also with an image, and a mask: 1 where the first frame is clean.
+
+    (B, f, h, w, 16) becomes (B, f, h, w, 33). The image itself stands in the noised channels alone, as in inference.
+    """
     if not model.visual_cond:
         return noised
-    return torch.cat([noised, torch.zeros_like(noised), torch.zeros_like(noised[..., :1])], dim=-1)
+    mask = torch.zeros_like(noised[..., :1])
+    mask[:, :1] = float(first_frame)
+    return torch.cat([noised, torch.zeros_like(noised), mask], dim=-1)
 
 
 def positions(model: Any, frames: int, height: int, width: int, device: torch.device) -> list[torch.Tensor]:

@@ -1,7 +1,8 @@
 """The miniature: a whole checkpoint of the real classes with small random weights, made from a seed.
 
 Its configurations are the JSON files in `configs/miniature`. What is not left to chance: the tokenizer knows the words
-of the drawn sample clips, and latents come out with unit variance and little posterior noise, as real ones do.
+of the drawn sample clips, and latents come out with unit variance and little posterior noise, as real ones do; those
+of sound too.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from transformers import Gemma3Config, Gemma3ForConditionalGeneration, GemmaToke
 
 from vflow.nodes.families import gemma
 from vflow.nodes.families.loading import without_bars
+from vflow.nodes.families.ltx2 import sound
 from vflow.nodes.families.miniatures import drawn_clips
 
 _CONFIGS = Path(__file__).with_name("configs") / "miniature"
@@ -40,7 +42,7 @@ def build(folder: Path, seed: int) -> None:
         pipeline = LTX2Pipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(**_config("scheduler")),
             vae=_make_vae(),
-            audio_vae=AutoencoderKLLTX2Audio(**_config("audio_vae")),
+            audio_vae=_make_audio_vae(),
             text_encoder=_make_text_encoder(tokenizer),
             tokenizer=tokenizer,
             connectors=LTX2TextConnectors(**_config("connectors")),
@@ -89,6 +91,27 @@ def _make_vae() -> AutoencoderKLLTX2Video:
     last.weight[-1].zero_()
     last.bias[-1] = 2 * torch.log(_POSTERIOR_NOISE * vae.latents_std.mean())
     return vae
+
+
+@torch.no_grad()
+def _make_audio_vae() -> AutoencoderKLLTX2Audio:
+    vae = AutoencoderKLLTX2Audio(**_config("audio_vae")).eval()
+    rate, hop, bins = vae.config.sample_rate, vae.config.mel_hop_length, vae.config.mel_bins
+    mels = sound.log_mel(_tones(rate), rate, hop, bins)
+    tokens = sound.pack(vae.encode(mels).latent_dist.mode()).flatten(0, 1)
+    vae.latents_mean.copy_(tokens.mean(0))
+    vae.latents_std.copy_(tokens.std(0))
+    return vae
+
+
+def _tones(rate: int) -> torch.Tensor:
+    """Return a second of sounds (B, 2, rate) like those of the drawn clips: tones that swell, and wander sideways."""
+    time = torch.arange(rate) / rate
+    tones = [
+        torch.stack([time, 1 - time]) * torch.sin(2 * torch.pi * pitch * time) * torch.sin(torch.pi * time)
+        for pitch in (220.0, 330.0, 494.0, 740.0)
+    ]
+    return 0.7 * torch.stack(tones)
 
 
 def _config(name: str) -> dict[str, Any]:

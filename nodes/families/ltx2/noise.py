@@ -23,7 +23,9 @@ def draw_sigmas(batch: Batch, draws: Draws, options: FlowOptions) -> torch.Tenso
         ValueError: the options name an unknown distribution.
     """
     if options.distribution == "family":
-        return stretched_logit_normal(math.prod(batch.latents.shape[2:]), draws)
+        # sigmoid(n + mu) is a logit-normal shifted by exp(mu)
+        own = mean_of(math.prod(batch.latents.shape[2:]))
+        return stretched_logit_normal(own if options.shift is None else math.log(options.shift), draws)
     return plain(draws, options)
 
 
@@ -33,14 +35,13 @@ def mean_of(tokens: int) -> float:
     return _MEANS[0] + slope * (tokens - _TOKENS[0])
 
 
-def stretched_logit_normal(tokens: int, draws: Draws) -> torch.Tensor:
+def stretched_logit_normal(mu: float, draws: Draws) -> torch.Tensor:
     """Draw as the official trainer does: sigmoid(N(mu, 1)), its middle 99.4 % stretched over [0, 1], 10 % uniform.
 
     With a = sigmoid(mu + n), lo and hi the values at the two percentiles, (a - lo) / (hi - lo) is written as
     a/hi * (1 - exp(l - n)) / (1 - exp(l - h)), which is the same and does not cancel where many tokens make mu large.
     What falls below 1e-3 is reflected there, what lies above 1 is cut.
     """
-    mu = mean_of(tokens)
     n = draws.normal("sigma", ())
     highest = torch.sigmoid(torch.tensor(mu + _HIGHEST))
     stretched = torch.sigmoid(n + mu) / highest * torch.expm1(_LOWEST - n) / math.expm1(_LOWEST - _HIGHEST)

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, LTX2Pipeline
+from diffusers import FlowMatchEulerDiscreteScheduler, LTX2ImageToVideoPipeline, LTX2Pipeline
+from PIL import Image
 
 from vflow.engine.problems import Failure
 from vflow.nodes.families import drawing
-from vflow.nodes.families.base import SamplingRequest
-from vflow.nodes.families.drawing import as_bytes, evaluating, step_teller, tiling
+from vflow.nodes.families.base import Drawn, SamplingRequest, Sound
+from vflow.nodes.families.drawing import as_bytes, evaluating, step_teller, tell_pipeline, tiling
 from vflow.nodes.families.ltx2.declaration import LTX2
 from vflow.nodes.families.ltx2.parts import Denoiser, VideoVAE, unwrapped
 
@@ -45,8 +46,8 @@ class KeptConnectors(torch.nn.Module):
 
 
 @torch.no_grad()
-def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndarray:
-    """Draw one clip; returns (F, H, W, 3) uint8. The noise comes from a generator on the CPU, seeded by the request.
+def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> Drawn:
+    """Draw one clip with its sound. The noise comes from a generator on the CPU, seeded by the request.
 
     Raises:
         Failure: guidance without a negative prompt, a single step, or an option that does not exist or fit.
@@ -58,6 +59,7 @@ def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndar
     if guided and request.negative is None:
         raise Failure("guidance above 1 needs the encoded negative prompt", "give one, or set `guidance: 1`")
     pipeline = make_pipeline(denoiser, vae, request)
+    tell_pipeline(request, pipeline)
     device = pipeline._execution_device
     prompt = _joined(request.embeddings, "prompt", device, unwrapped(denoiser).dtype)
     if guided and request.negative is not None:
@@ -65,6 +67,7 @@ def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndar
     with evaluating(unwrapped(denoiser)), tiling(vae.vae, bool(options["vae_tiling"])):
         output = pipeline(
             **prompt,
+            **_first_frame(vae, request),
             **_guidance(request.guidance, options),
             width=request.width,
             height=request.height,
@@ -76,7 +79,7 @@ def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndar
             callback_on_step_end=step_teller(request),
             output_type="np",
         )
-    return as_bytes(output.frames[0])
+    return Drawn(as_bytes(output.frames[0]), _sound(output.audio[0], pipeline) if request.sound else None)
 
 
 def read_options(given: Mapping[str, Any], denoiser: Denoiser) -> dict[str, Any]:
@@ -95,11 +98,14 @@ def read_options(given: Mapping[str, Any], denoiser: Denoiser) -> dict[str, Any]
     return options
 
 
-def make_pipeline(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> LTX2Pipeline:
+def make_pipeline(
+    denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest
+) -> LTX2Pipeline | LTX2ImageToVideoPipeline:
     """Put the pipeline together from live parts; those beside the transformer and the VAE go where it computes."""
     transformer = unwrapped(denoiser)
     audio_vae, vocoder = vae.sound()
-    pipeline = LTX2Pipeline(
+    kind = LTX2Pipeline if request.image is None else LTX2ImageToVideoPipeline
+    pipeline = kind(
         scheduler=FlowMatchEulerDiscreteScheduler.from_config(denoiser.scheduler.config),
         vae=vae.vae,
         audio_vae=audio_vae,
@@ -114,6 +120,17 @@ def make_pipeline(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -
         module.to(device)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _first_frame(vae: VideoVAE, request: SamplingRequest) -> dict[str, Any]:
+    """Return the image and how it is to be compressed: the pipeline would ask its text encoder, and has none."""
+    return {} if request.image is None else {"image": Image.fromarray(request.image), "image_crf": vae.image_crf}
+
+
+def _sound(wave: torch.Tensor, pipeline: LTX2Pipeline | LTX2ImageToVideoPipeline) -> Sound:
+    """Return what the vocoder said, (channels, N); what is no number (of a diverged transformer) becomes silence."""
+    samples = np.nan_to_num(wave.float().cpu().numpy()).clip(-1, 1)
+    return Sound(samples, pipeline.vocoder.config.output_sampling_rate)
 
 
 def _guidance(guidance: float, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,14 @@ def encode(
     return normalise(raw, vae.vae).cpu()
 
 
+def encode_first_frames(vae: VideoVAE, pixels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+    """Encode images (B, 3, H, W) in [-1, 1] as the pipeline does a clip's first frame: `latent` (C, 1, h, w) of each.
+
+    Its time is causal: a clip's own first latent frame is that of its first picture alone.
+    """
+    return [{"latent": latent} for latent in encode(vae, pixels[:, :, None], "mode", None)]
+
+
 def normalise(raw: torch.Tensor, vae: AutoencoderKLWan) -> torch.Tensor:
     """Return (raw - mean) * (1 / std) by channel, for latents (B, C, f, h, w)."""
     mean, inverse = _statistics(raw, vae)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: the schedulers that checkpoints come with, and what each calls the shift of its schedule
 SHIFTS: dict[type[Any], str] = {DPMSolverMultistepScheduler: "flow_shift", FlowMatchEulerDiscreteScheduler: "shift"}
-_TABLE = "scale_shift_table"
+TABLE = "scale_shift_table"
 
 
 @dataclass(repr=False)
@@ -108,7 +108,7 @@ def load_transformer(folder: Path, dtype: torch.dtype) -> SanaVideoTransformer3D
     table = _table_in(folder)
     odd = table is not None and table.ndim > 2
     # only a load into real memory gives what is not taken from the files a value that can be written over
-    arguments: dict[str, Any] = {"reshaped": (_TABLE,), "low_cpu_mem_usage": False} if odd else {}
+    arguments: dict[str, Any] = {"reshaped": (TABLE,), "low_cpu_mem_usage": False} if odd else {}
     model = load_network(SanaVideoTransformer3DModel, folder, torch_dtype=dtype, **arguments)
     if table is None:
         return model  # type: ignore[no-any-return]
@@ -120,7 +120,7 @@ def load_transformer(folder: Path, dtype: torch.dtype) -> SanaVideoTransformer3D
         if torch.equal(loaded, wanted):
             return model  # type: ignore[no-any-return]
     raise Failure(
-        f"{_TABLE} in {folder} has the shape {tuple(table.shape)} and did not load",
+        f"{TABLE} in {folder} has the shape {tuple(table.shape)} and did not load",
         f"fetch the checkpoint again: the transformer wants {tuple(loaded.shape)}",
     )
 
@@ -129,8 +129,8 @@ def _table_in(folder: Path) -> torch.Tensor | None:
     """Return the last modulation as the files hold it."""
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as opened:
-            if _TABLE in opened.keys():  # noqa: SIM118 - not a mapping
-                found: torch.Tensor = opened.get_tensor(_TABLE)
+            if TABLE in opened.keys():  # noqa: SIM118 - not a mapping
+                found: torch.Tensor = opened.get_tensor(TABLE)
                 return found
     return None
 

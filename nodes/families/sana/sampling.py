@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import SanaVideoPipeline
+from diffusers import FlowMatchEulerDiscreteScheduler, SanaImageToVideoPipeline, SanaVideoPipeline
+from PIL import Image
 
 from vflow.engine.problems import Failure
 from vflow.nodes.families.base import SamplingRequest
-from vflow.nodes.families.drawing import as_bytes, evaluating, read_options, step_teller, tiling
+from vflow.nodes.families.drawing import as_bytes, evaluating, read_options, step_teller, tell_pipeline, tiling
 from vflow.nodes.families.sana.declaration import SanaVideo
 from vflow.nodes.families.sana.parts import SHIFTS, Denoiser, VideoVAE, unwrapped
 
@@ -27,7 +28,9 @@ def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndar
     guided = request.guidance > 1.0
     if guided and request.negative is None:
         raise Failure("guidance above 1 needs the encoded negative prompt", "give one, or set `guidance: 1`")
-    pipeline = make_pipeline(denoiser, vae, options["shift"])
+    pipeline = make_pipeline(denoiser, vae, options["shift"], request.image is not None)
+    image = {} if request.image is None else {"image": Image.fromarray(request.image)}
+    tell_pipeline(request, pipeline)
     device = pipeline._execution_device
     prompt = _embeddings(request.embeddings, "", device)
     if guided and request.negative is not None:
@@ -35,6 +38,7 @@ def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndar
     with evaluating(unwrapped(denoiser)), tiling(vae.vae, bool(options["vae_tiling"])):
         output = pipeline(
             **prompt,
+            **image,
             negative_prompt=None,
             guidance_scale=request.guidance,
             width=request.width,
@@ -49,11 +53,22 @@ def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndar
     return as_bytes(output.frames[0])
 
 
-def make_pipeline(denoiser: Denoiser, vae: VideoVAE, shift: float = 0.0) -> SanaVideoPipeline:
-    """Put the pipeline together from live parts, with a schedule of its own; `shift` 0 is the checkpoint's."""
-    kind = type(denoiser.scheduler)
-    scheduler = kind.from_config(denoiser.scheduler.config, **({SHIFTS[kind]: float(shift)} if shift else {}))
-    pipeline = SanaVideoPipeline(None, None, vae.vae, unwrapped(denoiser), scheduler)
+def make_pipeline(
+    denoiser: Denoiser, vae: VideoVAE, shift: float = 0.0, first_frame: bool = False
+) -> SanaVideoPipeline | SanaImageToVideoPipeline:
+    """Put the pipeline together from live parts, with a schedule of its own; `shift` 0 is the checkpoint's.
+
+    With a first frame the schedule is Euler's: that pipeline steps all frames but the first, and asks for noise levels
+    that are no whole thousandths, as other solvers have them.
+    """
+    kind, config = type(denoiser.scheduler), denoiser.scheduler.config
+    shift = float(shift) or float(config[SHIFTS[kind]])
+    if first_frame:
+        scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=config.num_train_timesteps, shift=shift)
+    else:
+        scheduler = kind.from_config(config, **{SHIFTS[kind]: shift})
+    made = SanaImageToVideoPipeline if first_frame else SanaVideoPipeline
+    pipeline = made(None, None, vae.vae, unwrapped(denoiser), scheduler)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -22,29 +22,33 @@ def instruction() -> list[str]:
     return lines
 
 
-def encode(stack: TextStack, captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
-    """Encode captions as positive prompts, the empty one as no prompt at all.
+def encode(stack: TextStack, captions: Sequence[str], tokens: int | None = None) -> list[dict[str, torch.Tensor]]:
+    """Encode captions as positive prompts, the empty one as no prompt at all, cut and padded to `tokens` (300).
 
     Returns for each, on the CPU: `text` (300, D) in the encoder's dtype, `mask` (300,) int64, 1 where a token is.
     """
     said = [caption for caption in captions if caption.strip()]
-    encoded = iter(_encode(stack, said, instruction()) if said else [])
-    empty = iter(encode_bare(stack, [""] * (len(captions) - len(said))) if len(said) < len(captions) else [])
+    encoded = iter(_encode(stack, said, instruction(), tokens) if said else [])
+    empty = iter(encode_bare(stack, [""] * (len(captions) - len(said)), tokens) if len(said) < len(captions) else [])
     return [next(encoded) if caption.strip() else next(empty) for caption in captions]
 
 
-def encode_bare(stack: TextStack, prompts: Sequence[str]) -> list[dict[str, torch.Tensor]]:
+def encode_bare(stack: TextStack, prompts: Sequence[str], tokens: int | None = None) -> list[dict[str, torch.Tensor]]:
     """Encode prompts without the instruction, as guidance does with negative ones."""
-    return _encode(stack, prompts, None)
+    return _encode(stack, prompts, None, tokens)
 
 
 @torch.no_grad()
-def _encode(stack: TextStack, prompts: Sequence[str], lines: list[str] | None) -> list[dict[str, torch.Tensor]]:
+def _encode(
+    stack: TextStack, prompts: Sequence[str], lines: list[str] | None, tokens: int | None
+) -> list[dict[str, torch.Tensor]]:
+    cut = {} if tokens is None else {"max_sequence_length": tokens}
     pipeline = SanaVideoPipeline(stack.tokenizer, stack.text_encoder, vae=None, transformer=None, scheduler=None)
     text, mask, _, _ = pipeline.encode_prompt(
         list(prompts),
         do_classifier_free_guidance=False,
         device=device_of(stack.text_encoder),
         complex_human_instruction=lines,
+        **cut,
     )
     return [{"text": t.clone(), "mask": m.clone()} for t, m in zip(text.cpu(), mask.cpu(), strict=True)]

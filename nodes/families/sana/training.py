@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from vflow.engine.problems import Failure
 from vflow.nodes.families.base import Batch, Draws, FlowOptions, Prediction
 from vflow.nodes.families.noise import logit_normal, plain
 from vflow.nodes.families.sana.latents import pack
@@ -25,17 +26,27 @@ def draw_sigmas(draws: Draws, options: FlowOptions) -> torch.Tensor:
     Raises:
         ValueError: the options name an unknown distribution.
     """
-    return logit_normal(draws, SHIFT) if options.distribution == "family" else plain(draws, options)
+    if options.distribution == "family":
+        return logit_normal(draws, SHIFT if options.shift is None else options.shift)
+    return plain(draws, options)
 
 
 def predict(live: Any, batch: Batch, sigmas: torch.Tensor, draws: Draws, options: FlowOptions) -> Prediction:
     """Noise the batch at `sigmas` (B,), predict, and return prediction, target (noise - latents) and weight.
 
-    Where the first frame is kept clean, it has timestep 0 and weight 0. Mixing is done in float32.
+    Some rows keep a clean latent frame 0 (see `clean_frames`): with images it is the image's. It has timestep 0 and
+    weight 0, since the pipeline never steps it. Mixing is done in float32.
+
+    Raises:
+        Failure: there are images, and clips of one frame, of which nothing would be left to learn.
     """
     device = batch.latents.device
     clean = clean_frames(batch, draws, options)
     latents = batch.latents.float()
+    if clean is not None and batch.image:
+        image = batch.image["latent"].to(device, torch.float32)
+        first = torch.where(clean[:, :, :1].to(device) > 0, image, latents[:, :, :1])
+        latents = torch.cat([first, latents[:, :, 1:]], dim=2)
     noise = draws.normal("noise", batch.latents.shape[1:]).to(device)
     sigmas = sigmas.to(device, torch.float32)
     levels = sigmas.view(-1, 1, 1, 1, 1)
@@ -74,12 +85,19 @@ def _timesteps_by_token(live: Any, levels: torch.Tensor) -> torch.Tensor:
 
 
 def clean_frames(batch: Batch, draws: Draws, options: FlowOptions) -> torch.Tensor | None:
-    """Draw which rows keep latent frame 0 clean; returns 1 there, (B, 1, f, h, w) on the CPU, or None for no row.
+    """Draw which rows have a clean latent frame 0; returns 1 there, (B, 1, f, h, w) on the CPU, or None for no row.
 
-    Text to video keeps none, unless the options say so.
+    As many as the options say; where they say nothing all with images, and none without.
+
+    Raises:
+        Failure: there are images, and clips of one frame.
     """
     frames, height, width = batch.latents.shape[2:]
-    probability = options.first_frame_probability or 0.0
+    if batch.image and frames == 1:
+        raise Failure("image to video with clips of one frame has nothing to learn", "use clips of 5 frames or more")
+    probability = options.first_frame_probability
+    if probability is None:
+        probability = 1.0 if batch.image else 0.0
     if frames == 1 or probability <= 0:
         return None  # of a single frame nothing would be left to learn
     chosen = draws.uniform("first frame") < probability

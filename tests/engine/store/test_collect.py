@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from vflow.engine.problems import Failure
 from vflow.engine.store import Store
 from vflow.engine.store.collect import GRACE, Limits
+from vflow.engine.store.uses import blob_name
 from vflow.engine.values import Blob
 
 EVERYTHING = Limits(older_than=0, grace=0)
@@ -593,3 +594,30 @@ def test_a_collection_killed_anywhere_leaves_a_store_that_is_whole(store, run, k
     store.keeper().collect(EVERYTHING)
     assert held(store, key) == {"a"}
     assert {path.name for path in store.folder.glob("blobs/*/*")} == set(store.lookup([key("a")])[key("a")].sizes)
+
+
+def test_what_a_run_releases_goes_at_once_unless_somebody_else_needs_it(store, record):
+    def put(text):
+        return store.put_bytes(text.encode())
+
+    with store.held():
+        mine, shared, stated, again = put("mine"), put("shared"), put("stated"), put("again")
+        store.publish(record("holder", blobs=[shared]))
+        folder = store.work_folder("a" * 64)
+        (folder / "state.json").write_text(f'{{"adapter": "{stated.digest}"}}')
+        with Store(store.folder).held() as other:
+            other.hold([blob_name(again.digest)])
+            store.release([mine, shared, stated, again])
+            assert [store.has_blob(blob) for blob in (mine, shared, stated, again)] == [False, True, True, True]
+        assert put("mine") == mine  # and it is held again
+        store.release([again])
+        assert not store.has_blob(again)
+        assert store.keeper().collect(Limits(grace=-1.0)).blobs == []
+        assert store.has_blob(mine)
+    assert not any(name.startswith("-") for run in store.keeper().look().runs for name in run.names)
+
+
+def test_outside_of_a_run_nothing_is_released(store):
+    blob = store.put_bytes(b"mine")
+    store.release([blob])
+    assert store.has_blob(blob)

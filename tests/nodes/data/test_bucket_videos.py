@@ -11,6 +11,7 @@ from vflow.engine.keys import digest
 from vflow.engine.problems import GraphError
 from vflow.nodes.data.bucket_videos import BucketVideos
 from vflow.nodes.data.decode import decode
+from vflow.nodes.values import VAE, Source
 
 
 @pytest.fixture
@@ -285,6 +286,63 @@ def test_frames_and_sizes_that_break_the_rule_are_refused_with_the_nearest(probl
     assert problems(resolution=500)[0][::2] == ("resolution", "use 480 or 512")
     assert problems(resolution="768x500")[0][::2] == ("resolution", "use 768x480 or 768x512")
     assert problems(group="size_frames", frame_buckets=(9, 12))[0][::2] == ("frame_buckets", "use 9 or 17")
+
+
+def test_sizes_and_frames_are_rounded_where_that_is_asked_for(scan, make_clip):
+    make_clip(size=(192, 128), frames=40)
+    (window,) = scan(resolution="100x70", frames=30, round="nearest").clips
+    assert (window.width, window.height, window.frames) == (96, 64, 33)
+    (window,) = scan(resolution=70, frames=30, round="down").clips
+    assert (window.width, window.height, window.frames) == (96, 64, 25)
+
+
+def test_an_area_lets_each_clip_keep_its_shape(scan, make_clip):
+    make_clip("a.mp4", size=(192, 96))
+    make_clip("b.mp4", size=(96, 160), seed=2)
+    sizes = {(window.width, window.height) for window in scan(resolution="0.0125MP").clips}
+    assert sizes == {(128, 96), (96, 128)}
+    assert all(width * height <= 12_500 for width, height in sizes)
+
+
+def test_what_is_left_out_is_the_family_s_own(scan, make_clip, vae):
+    usual = vae.family.sampling
+    make_clip(frames=usual.frames, size=(usual.width // 8, usual.height // 8))
+    (window,) = scan(resolution=None, frames=None).clips
+    assert (window.width, window.height, window.frames) == (usual.width, usual.height, usual.frames)
+
+
+def test_a_rate_that_the_family_was_not_made_for_is_warned_of(vae):
+    def warnings(fps):
+        node = BucketVideos(source="clips", fps=fps)
+        return [(problem.where, problem.severity) for problem in node.preflight(None, vae=vae)]
+
+    assert warnings(None) == warnings(24) == warnings(25.0) == []
+    assert warnings(12) == warnings(60) == [("fps", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("fps", "jitters"), [(25, False), (50, False), (25.2, False), (30, True), (60, True), (40, True)]
+)
+def test_clips_whose_rate_does_not_go_into_the_family_s_are_warned_of(scan, make_clip, context, fps, jitters):
+    make_clip(fps=fps, frames=60)
+    scan()
+    assert any("motion may jitter: a.mp4" in message for _, message in context.said.logs) == jitters
+
+
+def test_captions_without_motion_are_warned_of(scan, make_clip, context):
+    make_clip("a.mp4", caption="a bowl of fruit on a table")
+    make_clip("b.mp4", caption="a castle on a hill", seed=2)
+    make_clip("c.mp4", caption="a dog runs along the beach", seed=3)
+    scan()
+    (told,) = [message for level, message in context.said.logs if level == "warning"]
+    assert told.startswith("2 of 3 captions have no word of motion (a.mp4, b.mp4)")
+
+
+def test_short_captions_are_warned_of_where_the_family_wants_long_ones(make_clip, folder, context):
+    make_clip("a.mp4", caption="a dog runs")
+    sana = VAE(source=Source(family="sana", part="vae", content="0" * 64, model="tiny://sana", kind="tiny"))
+    BucketVideos(source=str(folder), resolution=64, frames=9).run(context, sana)
+    assert any("1 of 1 captions are short (a.mp4): Sana Video wants" in message for _, message in context.said.logs)
 
 
 def test_everything_that_is_wrong_is_told_at_once(problems, make_clip, folder):

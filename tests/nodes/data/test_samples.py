@@ -99,3 +99,24 @@ def test_a_store_that_cannot_be_written_is_told(context, monkeypatch):
     with pytest.raises(Failure, match="No space left"):
         folder_of("sample://shapes", context)
     assert not list((context.store_folder).glob("samples/*"))
+
+
+def test_the_sounding_set_has_a_tone_for_each_colour_and_some_silent_clips(context, vae):
+    from fractions import Fraction
+
+    from vflow.nodes.data.sound import cut
+
+    found = BucketVideos(source="sample://sounding", resolution=64, frames=25).run(context, vae)
+    assert context.said.facts["windows_with_sound"] == 20
+    silent = 0
+    for row, window in found.clips.items():
+        wave = cut(context.path_of(window.clip), Fraction(0), Fraction(1), 8000, 2)
+        silent += wave is None
+        if wave is not None:
+            words = found.captions.by_row()[row].text
+            pitch = next(hertz for colour, hertz in shapes.TONES.items() if colour in words)
+            assert np.abs(np.fft.rfft(wave.sum(0))).argmax() == pytest.approx(pitch, abs=2)
+            left, right = np.square(wave[:, 4500:]).sum(1)  # where the shape is at the end
+            if "left to right" in words or "right to left" in words:
+                assert (right > left) == ("left to right" in words)
+    assert silent == 4

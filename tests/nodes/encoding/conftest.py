@@ -14,7 +14,7 @@ from vflow.engine.values import Items
 from vflow.nodes.models import source
 from vflow.nodes.values import VAE, Caption, TextEncoder, Window
 
-HEAVY = SimpleNamespace(node=SimpleNamespace(light=False))  #: what a context asks of its node
+HEAVY = SimpleNamespace(node=SimpleNamespace(light=False), links={})  #: what a context asks of its node
 
 
 class Studio:

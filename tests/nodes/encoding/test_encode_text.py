@@ -77,7 +77,7 @@ def test_negative_prompts_are_encoded_in_their_own_way_and_keep_their_place(stud
 
     told = []
 
-    def encode_negative(live, prompts):
+    def encode_negative(live, prompts, tokens):
         told.extend(prompts)
         return family.encode_text(live, ["something else"])
 
@@ -89,3 +89,20 @@ def test_negative_prompts_are_encoded_in_their_own_way_and_keep_their_place(stud
     assert [embedding.caption for embedding in kept] == ["one", "one"]
     assert kept[0].identity != kept[1].identity
     assert Caption(text="one").identity != Caption(text="one", negative=True).identity
+
+
+def test_captions_are_cut_where_the_graph_says(studio):
+    long = "a red square moving " * 40
+    (usual,), (short,) = encode(studio, long), encode(studio, long, max_tokens=32)
+    (wanted,) = encode(studio, long, max_tokens=None)
+    assert usual.identity == wanted.identity
+    assert len(studio.tensors_of(short)["video"]) < len(studio.tensors_of(usual)["video"])
+    assert "max_tokens" not in EncodeText().key_settings()  # embeddings of before this setting stay
+
+
+@pytest.mark.parametrize(("tokens", "remedy"), [(100, "use 128"), (1000, "use 896"), (2048, "use 1024")])
+def test_a_number_of_tokens_that_the_family_does_not_take_is_told(studio, tokens, remedy):
+    (problem,) = EncodeText(max_tokens=tokens).preflight(None, text_encoder=studio.text_encoder, captions=None)
+    assert (problem.where, problem.remedy) == ("max_tokens", remedy)
+    assert "multiples of 128 up to 1024 tokens" in problem.message
+    assert not list(EncodeText(max_tokens=512).preflight(None, text_encoder=studio.text_encoder))

@@ -32,6 +32,13 @@ def test_latents_are_those_of_the_family_for_the_decoded_pixels(studio):
     assert torch.equal(studio.tensors_of(latent)["latents"], wanted)
 
 
+def test_what_of_the_posterior_is_kept_is_the_familys_own_where_nothing_is_said(studio, monkeypatch):
+    window = studio.clip("own.mp4")
+    assert encode(studio, window)[0].identity == encode(studio, window, posterior="sample")[0].identity
+    monkeypatch.setattr(type(studio.vae.family), "posterior", "mode")
+    assert encode(studio, window)[0].identity == encode(studio, window, posterior="mode")[0].identity
+
+
 def test_posterior_noise_belongs_to_the_window_and_not_to_its_place(studio):
     first, second = studio.clip("first.mp4"), studio.clip("second one.mp4")
     forward, backward = encode(studio, first, second), encode(studio, second, first)

@@ -189,7 +189,7 @@ class Toy(Family):
     miniature_version = 1
     built = 0
 
-    def build_miniature(self, folder, seed):
+    def build_miniature(self, folder, seed, task="t2v"):
         type(self).built += 1
         write_checkpoint(folder, fill=f"seed{seed}")
 

@@ -9,6 +9,7 @@ from vflow.engine.keys import digest_bytes
 from vflow.engine.problems import Failure, GraphError
 from vflow.nodes.models import adapters, facts, fetch, live, offload
 from vflow.nodes.models.nodes import ApplyLoRA, GroupOffload, LoadTextEncoder, LoadTransformer, LoadVAE
+from vflow.nodes.models.trained import without_trained
 from vflow.nodes.values import Adapter
 
 MODEL = "tiny://ltx2"
@@ -214,7 +215,7 @@ def test_a_finished_adapter_replaces_the_lora_and_goes_again(context, transforme
         assert state(base) == before
     assert not torch.equal(plain, expected)
     assert adapters.with_adapter(recipe, adapter).identity != transformer.identity
-    assert adapters.without_adapters(recipe).identity == transformer.identity
+    assert without_trained(recipe).identity == transformer.identity
 
 
 @pytest.mark.parametrize("alpha", [8.0, 2.0])

@@ -18,7 +18,7 @@ from vflow.nodes.models.adapters import LoRA
 from vflow.nodes.training import TrainLoop
 from vflow.nodes.values import EMPTY_ROW, VAE, Caption, Latent, Sampling, TextEncoder, Transformer
 
-HEAVY = SimpleNamespace(node=SimpleNamespace(light=False))  #: what a context asks of its node
+HEAVY = SimpleNamespace(node=SimpleNamespace(light=False), links={})  #: what a context asks of its node
 
 SIZES = {"a": (64, 64), "b": (64, 64), "c": (64, 64), "d": (64, 96), "e": (64, 96)}
 

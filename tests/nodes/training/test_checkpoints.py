@@ -24,8 +24,8 @@ def steps(work):
 def test_a_state_is_read_as_it_was_written(tmp_path):
     keep(tmp_path, 3)
     (state,) = checkpoints.states(tmp_path)
-    assert (state.step, state.kind, state.adapter) == (3, "kept", adapter(3))
-    assert state.adapter.step == 3
+    assert (state.step, state.kind, state.result) == (3, "kept", adapter(3))
+    assert state.result.step == 3
     assert state.tensors()["weight/a"].tolist() == [3.0, 3.0]
 
 

@@ -43,6 +43,17 @@ def test_bfloat16_weights_go_where_float32_weights_go():
         assert abs((ours - theirs).mean()) < 0.005
 
 
+def test_float32_weights_among_bfloat16_ones_are_not_rounded():
+    common = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.1}
+    exact = parameters(torch.float32, (64, 8))
+    (wanted,) = trained(torch.optim.AdamW(exact, **common), exact, 50)
+    mixed = [parameters(torch.float32, (64, 8))[0], *parameters(torch.bfloat16, (8, 64))]
+    optimizer = AdamWBf16(mixed, seed=1, **common)
+    found, _ = trained(optimizer, mixed, 50)
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
+    assert [{t.dtype for t in optimizer.state[p].values()} for p in mixed] == [{torch.float32}, {torch.bfloat16}]
+
+
 def test_steps_too_small_for_bfloat16_still_add_up():
     weight = torch.nn.Parameter(torch.ones(4096, dtype=torch.bfloat16))
     optimizer = AdamWBf16([weight], lr=1e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from vflow.engine.values import Blob, Items
 from vflow.nodes.models.adapters import LoRA
+from vflow.nodes.models.offload import GroupOffloading
+from vflow.nodes.models.weights import Unfrozen
 from vflow.nodes.training import TrainLoop
 from vflow.nodes.values import EMPTY_ROW, VAE, Embedding, Latent, Sampling, Source, Transformer
 
@@ -25,6 +27,9 @@ class Facts:
 
     def label_of(self, row):
         return row
+
+    def is_linked(self, port):
+        return False
 
     def report(self, facts):
         self.facts |= facts
@@ -113,6 +118,26 @@ def test_what_does_not_fit_is_told_with_a_remedy(tmp_path, settings, recipe, wor
     assert words in problem.message
     assert problem.remedy
     assert problem.severity == "error"
+
+
+@pytest.mark.parametrize(
+    ("task", "probability", "wrong"),
+    [("t2v", None, 0), ("t2v", 0.0, 0), ("t2v", 0.5, 1), ("i2v", None, 0), ("i2v", 0.5, 1), ("either", 0.5, 0)],
+)
+def test_a_checkpoint_for_one_task_leaves_no_choice_of_first_frames(tmp_path, task, probability, wrong):
+    recipe = transformer(TRAINING)
+    recipe = recipe.model_copy(update={"source": recipe.source.model_copy(update={"task": task})})
+    found = problems(tmp_path, node(flow={"first_frame_probability": probability}), transformer=recipe)
+    assert sum(problem.where == "flow.first_frame_probability" for problem in found) == wrong
+
+
+@pytest.mark.parametrize(("pattern", "severity"), [(".*", "warning"), ("blocks.*", "hint")])
+def test_an_offload_of_weights_that_train_is_told_to_move_nothing(tmp_path, pattern, severity):
+    recipe = transformer(Unfrozen(pattern=pattern), GroupOffloading(device="cpu"))
+    (problem,) = problems(tmp_path, node(), transformer=recipe)
+    assert "GroupOffload moves nothing" in problem.message
+    assert problem.severity == severity
+    assert not problems(tmp_path, node(), transformer=transformer(Unfrozen(pattern=pattern)))
 
 
 def test_a_long_warm_up_of_a_training_that_may_go_on_is_a_warning(tmp_path):

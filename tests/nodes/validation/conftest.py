@@ -15,9 +15,9 @@ from vflow.nodes.models.adapters import LoRA
 from vflow.nodes.validation import Sampler, Validate
 from vflow.nodes.values import VAE, Adapter, Caption, TextEncoder, Transformer
 
-HEAVY = SimpleNamespace(node=SimpleNamespace(light=False))  #: what a context asks of its node
+HEAVY = SimpleNamespace(node=SimpleNamespace(light=False), links={})  #: what a context asks of its node
 
-SMALL = {"width": 64, "height": 64, "frames": 9, "steps": 2, "guidance": 1.0}
+SMALL = {"resolution": "64x64", "frames": 9, "steps": 2, "guidance": 1.0}
 
 
 class Stage:

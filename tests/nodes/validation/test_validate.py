@@ -96,3 +96,26 @@ def test_an_adapter_or_a_sampler_of_another_family_is_told_before_anything_is_dr
     assert "adapter of other" in problem.message
     with pytest.raises(GraphError):
         stage.draw(other)
+
+
+def test_clips_have_the_sound_that_is_drawn_with_them_unless_it_is_not_wanted(stage):
+    import av
+
+    from vflow.nodes.validation import drawing
+
+    adapter = stage.adapter(0.1)
+    ((sounding,), (silent,)) = stage.draw(adapter), stage.draw(adapter, sound=False)
+    assert sounding.identity != silent.identity
+    for one, other in zip(sounding.videos, silent.videos, strict=True):
+        with av.open(str(stage.context.blob_path(one.blob))) as file:
+            assert [stream.codec_context.name for stream in file.streams] == ["h264", "aac"]
+            (stream,) = file.streams.audio
+            # 9 latents of sound: 33 columns of 240 samples, at 24 kHz
+            assert (stream.rate, stream.channels) == (24000, 2)
+            assert float(stream.duration * stream.time_base) == pytest.approx(33 * 240 / 24000, abs=0.05)
+            assert max(abs(frame.to_ndarray()).max() for frame in file.decode(stream)) > 1e-3
+        with av.open(str(stage.context.blob_path(other.blob))) as file:
+            assert not file.streams.audio
+        assert all((a == b).all() for a, b in zip(frames_of(stage, one), frames_of(stage, other), strict=True))
+    sampler = stage.sampling()
+    assert drawing.request_of(sampler, "square", stage.context).sound

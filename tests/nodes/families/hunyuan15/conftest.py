@@ -27,6 +27,14 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def image_checkpoint(tmp_path_factory):
+    """The folder of the miniature for image to video."""
+    folder = tmp_path_factory.mktemp("hunyuan15-i2v")
+    FAMILY.build_miniature(folder, 0, "i2v")
+    return folder
+
+
 @pytest.fixture
 def denoiser(checkpoint):
     return FAMILY.load("transformer", checkpoint, "float32")
@@ -79,8 +87,13 @@ def drawn_clip(colour: Sequence[float], step: int, height: int = HEIGHT, width: 
     return clip
 
 
-def batch_of(latents: torch.Tensor, embeddings: Sequence[dict[str, torch.Tensor]]) -> Batch:
-    """Make a batch from latents (B, C, f, h, w) and one embedding per row."""
+def batch_of(
+    latents: torch.Tensor,
+    embeddings: Sequence[dict[str, torch.Tensor]],
+    images: Sequence[dict[str, torch.Tensor]] = (),
+) -> Batch:
+    """Make a batch from latents (B, C, f, h, w), one embedding per row, and one encoded image per row or none."""
     frames, height, width = latents.shape[2:]
     stacked = FAMILY.stack_embeddings(embeddings)
-    return Batch(latents, stacked, (frames - 1) * 4 + 1, height * 16, width * 16, FPS)
+    image = {name: torch.stack([one[name] for one in images]) for name in (images[0] if images else ())}
+    return Batch(latents, stacked, (frames - 1) * 4 + 1, height * 16, width * 16, FPS, image)

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
+from diffusers.pipelines.hunyuan_video1_5.image_processor import HunyuanVideo15ImageProcessor
 from peft import LoraConfig
 
 from vflow.nodes.families import hunyuan15
 from vflow.nodes.families.hunyuan15 import FAMILY
+from vflow.nodes.values import Source
 
 REAL = json.loads((Path(hunyuan15.__file__).parent / "configs" / "real" / "transformer.json").read_text())
 
@@ -68,14 +70,32 @@ def test_frames_are_4k_plus_1_and_sizes_multiples_of_16():
     assert FAMILY.rules.latent_shape(121, 480, 848) == (31, 30, 53)
 
 
-def test_image_to_video_is_declared_and_refused_by_flavour_and_by_what_a_checkpoint_holds():
-    assert all(flavour.later for name, flavour in FAMILY.flavours.items() if name.startswith("i2v"))
-    assert not any(flavour.later for name, flavour in FAMILY.flavours.items() if name.startswith("t2v"))
-    assert "image to video comes later" in FAMILY.refusal({"image_encoder": "SiglipVisionModel"})
-    assert FAMILY.refusal({"transformer": "HunyuanVideo15Transformer3DModel"}) == ""
+def test_what_a_checkpoint_is_for_is_told_by_its_pipeline_by_its_encoder_or_by_its_repository():
+    assert all(flavour.task == name[:3] for name, flavour in FAMILY.flavours.items())
+    assert FAMILY.task_of({"_class_name": "HunyuanVideo15ImageToVideoPipeline"}) == "i2v"
+    assert FAMILY.task_of({"_class_name": "HunyuanVideo15Pipeline"}) == "t2v"
+    assert FAMILY.task_of({"image_encoder": "SiglipVisionModel"}) == "i2v"
+    assert FAMILY.task_of({"transformer": "HunyuanVideo15Transformer3DModel"}) == "t2v"
+    assert FAMILY.task_of({}, "hunyuanvideo-community/HunyuanVideo-1.5-Diffusers-720p_i2v") == "i2v"
+
+
+@pytest.mark.parametrize(
+    ("flavour", "width", "height", "guidance"),
+    [("t2v-480p", 848, 480, 6.0), ("i2v-720p", 1280, 720, 6.0), ("i2v-480p-distilled", 848, 480, 1.0)],
+)
+def test_a_flavour_is_sampled_at_its_own_size_and_guidance_which_the_image_pipeline_takes_as_they_are(
+    flavour, width, height, guidance
+):
+    source = Source(family="hunyuan15", part="vae", content="x", model=f"hunyuan15/{flavour}", kind="hub")
+    sampling = FAMILY.sampling_of(source)
+    assert (sampling.width, sampling.height, sampling.guidance) == (width, height, guidance)
+    area = 960 if "720p" in flavour else 640
+    processor = HunyuanVideo15ImageProcessor(vae_scale_factor=16)
+    assert processor.calculate_default_height_width(height, width, area) == (height, width)
 
 
 def test_the_flavours_names_resolve_to_the_communitys_whole_repositories():
     names = {name: flavour.repository for name, flavour in FAMILY.flavours.items()}
     assert names["t2v-480p"] == "hunyuanvideo-community/HunyuanVideo-1.5-Diffusers-480p_t2v"
+    assert names["i2v-480p"] == "hunyuanvideo-community/HunyuanVideo-1.5-Diffusers-480p_i2v"
     assert names["t2v-720p"] == "hunyuanvideo-community/HunyuanVideo-1.5-Diffusers-720p_t2v"

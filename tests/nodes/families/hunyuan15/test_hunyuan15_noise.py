@@ -25,6 +25,14 @@ def test_noise_levels_are_shifted_as_clips_of_that_size_are_sampled(height, widt
     torch.testing.assert_close(sigmas, shift * normal / (1 + (shift - 1) * normal), atol=2e-3, rtol=0)
 
 
+@pytest.mark.parametrize(("height", "width", "shift"), [(480, 848, 5.0), (720, 1280, 7.0)])
+def test_with_images_they_are_shifted_as_the_flavours_for_images_are_sampled(height, width, shift):
+    image = {"latent": torch.empty(N, 1, 1, 2, 3, device="meta")}
+    batch = Batch(torch.empty(N, 1, 3, 2, 3, device="meta"), {}, 9, height, width, 24.0, image)
+    middle = FAMILY.draw_sigmas(batch, SeededDraws(N), FlowOptions()).quantile(0.5).item()
+    assert middle == pytest.approx(shift * 0.5 / (1 + (shift - 1) * 0.5), abs=0.01)
+
+
 def test_sizes_between_the_flavours_have_shifts_between():
     assert draw(480, 848).mean() < draw(600, 1040).mean() < draw(720, 1280).mean()
 

@@ -139,3 +139,11 @@ def test_padding_writes_zeros_behind():
 def test_golden_statistics_of_an_embedding(ours):
     assert ours[1]["text"].std().item() == pytest.approx(GOLDEN["text"], abs=0.02)
     assert ours[1]["glyph"].std().item() == pytest.approx(GOLDEN["glyph"], abs=0.02)
+
+
+def test_a_caption_is_cut_where_a_graph_says(pipeline, text_stack, monkeypatch):
+    (ours,) = FAMILY.encode_text(text_stack, [CAPTIONS[-1]], 64)
+    monkeypatch.setattr(pipeline, "tokenizer_max_length", 64)
+    assert torch.equal(ours["text"], by_diffusers(pipeline, [CAPTIONS[-1]])["text"][0])
+    assert len(ours["text"]) == 64
+    assert FAMILY.prompt_tokens.usual == 1000

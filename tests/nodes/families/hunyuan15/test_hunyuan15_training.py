@@ -230,7 +230,7 @@ def test_rows_without_an_image_would_change_beside_one_that_has_one(checkpoint, 
     assert (alone[0] - mixed[0]).abs().max() > 1e-3
 
 
-def test_a_clean_first_frame_is_refused_since_that_is_image_to_video(denoiser, rows, clip_latents):
+def test_a_first_frame_that_is_told_is_refused_since_that_is_image_to_video(denoiser, rows, clip_latents):
     batch = batch_of(clip_latents, [rows["plain"]])
     FAMILY.predict(denoiser, batch, torch.tensor([0.5]), SeededDraws(1), FlowOptions(first_frame_probability=0.0))
     with pytest.raises(Failure, match="first frame"):

@@ -27,6 +27,14 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def image_checkpoint(tmp_path_factory):
+    """The folder of the miniature for image to video."""
+    folder = tmp_path_factory.mktemp("kandinsky5-i2v")
+    FAMILY.build_miniature(folder, 0, "i2v")
+    return folder
+
+
 @pytest.fixture
 def denoiser(checkpoint):
     return FAMILY.load("transformer", checkpoint, "float32")
@@ -70,10 +78,12 @@ class GivenNoise(SeededDraws):
         return self.noise
 
 
-def drawn_clip(colour: Sequence[float], step: int, height: int = HEIGHT, width: int = WIDTH) -> torch.Tensor:
-    """A square that crosses a dark ground: (1, 3, 9, H, W) in [-1, 1]."""
-    clip = torch.full((1, 3, FRAMES, height, width), -0.7)
-    for frame in range(FRAMES):
+def drawn_clip(
+    colour: Sequence[float], step: int, height: int = HEIGHT, width: int = WIDTH, frames: int = FRAMES
+) -> torch.Tensor:
+    """A square that crosses a dark ground: (1, 3, frames, H, W) in [-1, 1]."""
+    clip = torch.full((1, 3, frames, height, width), -0.7)
+    for frame in range(frames):
         left, top = (frame * step, 20) if step > 0 else (20, -frame * step)
         clip[0, :, frame, top : top + 20, left : left + 20] = torch.tensor(colour)[:, None, None]
     return clip

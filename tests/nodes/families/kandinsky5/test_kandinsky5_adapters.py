@@ -94,7 +94,7 @@ def test_a_file_with_the_prefix_of_comfyui_is_understood(file, tmp_path, denoise
     [
         (lambda name, tensor: (name.replace("self_attention", "attn1"), tensor), "is not in it"),
         (lambda name, tensor: (name, torch.cat([tensor, tensor], 1) if "lora_A" in name else tensor), "128 inputs"),
-        (lambda name, tensor: (name.replace("transformer.", "unet.", 1), tensor), "is no LoRA weight"),
+        (lambda name, tensor: (name.replace("transformer.", "text_encoder.", 1), tensor), "is not in it"),
     ],
 )
 def test_an_adapter_that_does_not_fit_is_refused_and_nothing_is_left_behind(file, tmp_path, denoiser, change, words):

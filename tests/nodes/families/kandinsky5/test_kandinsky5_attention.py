@@ -3,11 +3,12 @@
 import json
 import shutil
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from diffusers import Kandinsky5T2VPipeline
+from diffusers import Kandinsky5I2VPipeline, Kandinsky5T2VPipeline
 
 from vflow.engine.problems import Failure
 from vflow.nodes.families.base import FlowOptions, SamplingRequest
@@ -164,6 +165,34 @@ def test_a_clip_is_drawn_sparsely_and_densely(sparse, sparse_checkpoint, vae, em
     drawn = FAMILY.draw(sparse, vae, request)
     assert drawn.shape == dense.shape == (5, 128, 256, 3)
     assert not np.array_equal(drawn, dense)
+
+
+def test_a_clip_is_drawn_sparsely_from_an_image(sparse, sparse_checkpoint, vae, embedding, kernel):
+    given = {}
+    sparse.transformer.register_forward_pre_hook(lambda _m, _a, kwargs: given.update(kwargs), with_kwargs=True)
+    image = np.random.default_rng(0).integers(0, 256, (128, 256, 3), np.uint8)
+    request = SamplingRequest(
+        embeddings=embedding, negative=None, width=256, height=128, frames=17, fps=24.0, steps=1, guidance=1.0, seed=1
+    )
+    drawn = FAMILY.draw(sparse, vae, replace(request, image=image))
+    assert drawn.shape == (17, 128, 256, 3)
+    pipeline = Kandinsky5I2VPipeline.from_pretrained(sparse_checkpoint, local_files_only=True)
+    theirs = pipeline.get_sparse_params(given["hidden_states"], torch.device("cpu"))
+    assert torch.equal(given["sparse_params"].pop("sta_mask"), theirs.pop("sta_mask"))
+    assert given["sparse_params"] == theirs
+    assert theirs["visual_shape"] == (5, 8, 16)
+    kernels = {block.self_attention.processor.kernel for block in sparse.transformer.visual_transformer_blocks}
+    assert kernels == {attention.dense_within}
+
+
+def test_the_first_frame_stays_clean_under_sparse_attention(sparse, batch, kernel):
+    still = {"latent": torch.randn(1, 16, 1, *SHAPE[1:]), "deviation": torch.zeros(1, 16, 1, *SHAPE[1:])}
+    given = {}
+    sparse.transformer.register_forward_pre_hook(lambda _m, _a, kwargs: given.update(kwargs), with_kwargs=True)
+    with torch.no_grad():
+        FAMILY.predict(sparse, replace(batch, image=still), torch.tensor([0.9]), SeededDraws(1), PLAIN)
+    assert torch.equal(given["hidden_states"][:, :1, ..., :16], latents.channels_last(still["latent"]))
+    assert given["sparse_params"]["visual_shape"] == (3, 8, 16)
 
 
 def test_sparse_training_reaches_every_adapted_layer(sparse, batch, kernel):

@@ -9,7 +9,7 @@ import torch
 from diffusers import Kandinsky5Transformer3DModel
 from peft import LoraConfig
 
-from vflow.engine.problems import GraphError
+from vflow.nodes.data.rules import Ruled
 from vflow.nodes.families import kandinsky5
 from vflow.nodes.families.kandinsky5 import FAMILY
 from vflow.nodes.models import layout, source
@@ -96,27 +96,86 @@ def test_checkpoints_with_sparse_attention_take_multiples_of_128():
     assert of("kandinsky5/t2v-pro-sft-5s-hd@main").size_multiple == 128
     name = "kandinskylab/Kandinsky-5.0-T2V-Pro-sft-5s-Diffusers"
     assert of(name, name).size_multiple == 128
-    assert of("tiny://kandinsky5").size_multiple == 16
+    assert of("kandinsky5/i2v-pro-sft-5s").size_multiple == 128
+    assert of("kandinsky5/i2v-lite-5s").size_multiple == of("tiny://kandinsky5").size_multiple == 16
 
 
-def test_every_flavour_says_how_well_its_repository_is_known():
-    for flavour in FAMILY.flavours.values():
+@pytest.mark.parametrize(
+    ("written", "multiple"),
+    [('{"attention_type": "nabla"}', 128), ('{"attention_type": "regular"}', 16), ("[]", 16), ("{", 16), (None, 16)],
+)
+def test_a_folder_says_by_its_configuration_whether_its_attention_is_sparse(tmp_path, written, multiple):
+    (tmp_path / "transformer").mkdir()
+    if written is not None:
+        (tmp_path / "transformer" / "config.json").write_text(written)
+    named = Source(family="kandinsky5", part="vae", content="0", kind="folder", model=str(tmp_path))
+    assert VAE(source=named).rules.size_multiple == multiple
+
+
+@pytest.mark.parametrize(
+    ("written", "nearest"),
+    [("1280x720", "1280x640 or 1280x768"), ("1000x520", None), (720, "640 or 768"), ("1280x768", "")],
+)
+def test_a_size_that_is_no_multiple_of_128_is_one_message_with_the_nearest(written, nearest):
+    source = Source(family="kandinsky5", part="vae", content="0", kind="hub", model="kandinsky5/i2v-pro-sft-5s")
+    problems = list(Ruled.of(VAE(source=source), "refuse", None, None).problems((), [("resolution", written)]))
+    if nearest == "":
+        assert not problems
+        return
+    (problem,) = problems
+    assert "multiples of 128" in problem.message
+    sizes = re.findall(r"\d+x\d+|\d+", problem.remedy)
+    assert sizes
+    assert all(int(side) % 128 == 0 for size in sizes for side in size.split("x"))
+    assert nearest is None or nearest in problem.remedy
+
+
+KNOWN = {
+    "t2v-lite-sft-5s",
+    "t2v-lite-sft-10s",
+    "t2v-lite-pretrain-5s",
+    "t2v-lite-pretrain-10s",
+    "t2v-pro-sft-5s-hd",
+    "i2v-lite-5s",
+    "i2v-pro-sft-5s",
+}
+
+
+def test_every_flavour_says_whether_its_repository_is_known_to_exist():
+    uncertain = {"t2v-pro-sft-10s-hd", "t2v-pro-pretrain-5s-hd", "t2v-pro-pretrain-10s-hd"}
+    assert FAMILY.flavours.keys() == KNOWN | uncertain
+    for name, flavour in FAMILY.flavours.items():
         assert flavour.repository.startswith("kandinskylab/Kandinsky-5.0-")
-        assert "several public projects" in flavour.about or "one or two public projects" in flavour.about
+        words = "is known to exist" if name in KNOWN else "exists is not certain"
+        assert f"repository {words}" in flavour.about
 
 
-@pytest.mark.parametrize("flavour", ["i2v-lite-5s", "i2v-pro-sft-5s"])
-def test_image_to_video_is_refused_by_its_flavour(flavour):
-    with pytest.raises(GraphError, match="image to video comes later"):
-        source.resolve(f"kandinsky5/{flavour}", "transformer", None)
+def test_flavours_know_their_task_and_their_attention():
+    sparse = {name for name, flavour in FAMILY.flavours.items() if flavour.rules is not None}
+    assert {name for name in FAMILY.flavours if "10s" in name or "pro" in name} == sparse
+    assert {name for name, flavour in FAMILY.flavours.items() if flavour.task == "i2v"} == {
+        "i2v-lite-5s",
+        "i2v-pro-sft-5s",
+    }
 
 
-def test_image_to_video_is_refused_by_its_pipelines_class(checkpoint, tmp_path):
-    class Copied(layout.FolderTree):
-        def read(self, name):
-            text = super().read(name)
-            return text.replace(b"Kandinsky5T2VPipeline", b"Kandinsky5I2VPipeline")
+@pytest.mark.parametrize(
+    ("pipeline", "task"), [("Kandinsky5T2VPipeline", "t2v"), ("Kandinsky5I2VPipeline", "i2v"), ("Another", "t2v")]
+)
+def test_the_pipelines_class_tells_what_a_checkpoint_is_for(pipeline, task):
+    assert FAMILY.task_of({"_class_name": pipeline}) == task
 
-    assert layout.read_family(layout.FolderTree(checkpoint, None), "transformer") is FAMILY
-    with pytest.raises(GraphError, match="image to video comes later"):
-        layout.read_family(Copied(checkpoint, None), "transformer")
+
+def test_without_an_index_the_repository_tells_it():
+    assert FAMILY.task_of({}, "kandinskylab/Kandinsky-5.0-I2V-Lite-5s-Diffusers") == "i2v"
+    assert FAMILY.task_of({}, "kandinskylab/Kandinsky-5.0-T2V-Lite-sft-5s-Diffusers") == "t2v"
+
+
+def test_the_miniature_for_image_to_video_is_named_by_its_task(checkpoint, image_checkpoint):
+    sources = [source.resolve(f"tiny://{name}", "transformer", None) for name in ("kandinsky5", "kandinsky5-i2v")]
+    assert [one.task for one in sources] == ["t2v", "i2v"]
+    assert sources[0].content != sources[1].content
+    for folder, task in ((checkpoint, "t2v"), (image_checkpoint, "i2v")):
+        tree = layout.FolderTree(folder, None)
+        assert layout.read_family(tree, "transformer") is FAMILY
+        assert layout.task_of(tree, FAMILY) == task

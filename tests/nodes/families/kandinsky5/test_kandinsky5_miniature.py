@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from diffusers import Kandinsky5T2VPipeline
+from diffusers import DiffusionPipeline, Kandinsky5I2VPipeline, Kandinsky5T2VPipeline
 
 from vflow.engine.problems import Failure
 from vflow.nodes.families.kandinsky5 import FAMILY
@@ -26,6 +26,13 @@ def copy(checkpoint, tmp_path):
             (tmp_path / path.relative_to(checkpoint)).parent.mkdir(parents=True, exist_ok=True)
             os.link(path, tmp_path / path.relative_to(checkpoint))
     return tmp_path
+
+
+def test_for_image_to_video_only_the_index_names_another_pipeline(checkpoint, image_checkpoint):
+    ours, theirs = digests(image_checkpoint), digests(checkpoint)
+    assert ours.keys() == theirs.keys()
+    assert {name for name in ours if ours[name] != theirs[name]} == {"model_index.json"}
+    assert isinstance(DiffusionPipeline.from_pretrained(image_checkpoint, local_files_only=True), Kandinsky5I2VPipeline)
 
 
 def test_another_process_builds_the_same_bytes(checkpoint, tmp_path):

@@ -81,3 +81,11 @@ def test_golden_statistics_of_an_embedding(text_stack):
     (embedding,) = FAMILY.encode_text(text_stack, [CAPTIONS[0]])
     said = {name: tensor.abs().mean().item() for name, tensor in embedding.items()}
     assert said == pytest.approx(GOLDEN, abs=0.005)
+
+
+def test_a_caption_is_cut_where_a_graph_says(pipeline, text_stack):
+    (ours,) = FAMILY.encode_text(text_stack, [LONG], 32)
+    with torch.no_grad():
+        qwen, _, _ = pipeline.encode_prompt(LONG, max_sequence_length=32)
+    assert torch.equal(ours["text"], qwen[0])
+    assert 0 < len(ours["text"]) <= 32 < FAMILY.prompt_tokens.usual == text.MAX_LENGTH

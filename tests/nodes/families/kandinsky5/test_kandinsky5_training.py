@@ -303,9 +303,9 @@ def test_protected_layers_are_copied_with_their_model(denoiser, embedding, clip_
     torch.testing.assert_close(after, before, atol=2e-3, rtol=2e-3)
 
 
-def test_a_clean_first_frame_is_refused(denoiser, embedding, clip_latents):
+def test_a_clean_first_frame_is_refused_where_there_is_no_image(denoiser, embedding, clip_latents):
     options = FlowOptions(first_frame_probability=0.5)
-    with pytest.raises(Failure, match="image to video comes later"):
+    with pytest.raises(Failure, match="every clip begins without one"):
         FAMILY.predict(denoiser, batch_of(clip_latents, [embedding]), torch.tensor([0.5]), SeededDraws(1), options)
 
 
@@ -319,7 +319,7 @@ def test_a_transformer_without_condition_channels_gets_none(denoiser):
     model = denoiser.transformer
     model.visual_cond = False
     noised = torch.randn(1, 3, 4, 4, 16)
-    assert training.with_condition(model, noised) is noised
+    assert training.with_condition(model, noised, False) is noised
 
 
 def test_the_bare_module_and_a_wrapped_one_are_taken_too(denoiser, embedding, clip_latents):

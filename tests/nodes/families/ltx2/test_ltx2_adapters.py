@@ -153,8 +153,8 @@ def test_a_file_of_the_original_code_is_understood(file, tmp_path, denoiser, tra
     [
         (lambda name, tensor: (name.replace("attn1", "self_attention"), tensor), "is not in it"),
         (lambda name, tensor: (name, torch.cat([tensor, tensor], 1) if "lora_A" in name else tensor), "64 inputs"),
-        (lambda name, tensor: (name.replace("transformer.", "unet.", 1), tensor), "is no LoRA weight"),
-        (lambda name, tensor: (name.replace("lora_A.weight", "alpha"), tensor), "is no LoRA weight"),
+        (lambda name, tensor: (name.replace("transformer.", "text_encoder.", 1), tensor), "is not in it"),
+        (lambda name, tensor: (name.replace("lora_A.weight", "alpha"), tensor), "has no lora_A"),
     ],
 )
 def test_an_adapter_that_does_not_fit_is_refused_and_nothing_is_left_behind(file, tmp_path, denoiser, change, words):

@@ -63,3 +63,12 @@ def test_thirty_steps_lower_the_evaluation_loss(checkpoint, samples, seed, targe
         optimizer.step()
         optimizer.zero_grad()
     assert evaluate(model, samples, held_out) < before - 0.1
+
+
+def test_full_training_on_two_clips_lowers_the_evaluation_loss_by_a_third(checkpoint, samples, train_fully, saved_as):
+    trained = train_fully(FAMILY, checkpoint, batch(samples, [0, 7]), steps=60)
+    assert trained.after < 0.7 * trained.before
+    weights = trained.model.state_dict()
+    whole, half = saved_as(trained.model, "float32").state_dict(), saved_as(trained.model, "bfloat16").state_dict()
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in weights.items())
+    assert all(torch.equal(tensor.to(half[name].dtype), half[name]) for name, tensor in weights.items())

@@ -65,3 +65,14 @@ def test_golden_statistics_of_an_embedding(text_stack):
     (embedding,) = FAMILY.encode_text(text_stack, [CAPTIONS[0]])
     assert embedding["video"].std().item() == pytest.approx(1.0, abs=0.01)
     assert embedding["video"].abs().mean().item() == pytest.approx(GOLDEN, abs=0.005)
+
+
+def test_a_caption_is_cut_and_padded_where_a_graph_says(pipeline, text_stack):
+    (ours,) = FAMILY.encode_text(text_stack, [CAPTIONS[-1]], 32)
+    with torch.no_grad():
+        stacked, mask, _, _ = pipeline.encode_prompt(
+            CAPTIONS[-1], do_classifier_free_guidance=False, max_sequence_length=32
+        )
+        video, _, _ = pipeline.connectors(stacked, mask, padding_side=pipeline.tokenizer.padding_side)
+    assert torch.equal(ours["video"], video[0])
+    assert len(ours["video"]) == 32

@@ -123,7 +123,7 @@ def test_every_target_is_saved_and_loaded(checkpoint, tmp_path, batch):
     [
         (lambda name, tensor: (name.replace("attn1", "audio_attn1"), tensor), "is not in it"),
         (lambda name, tensor: (name, torch.cat([tensor, tensor], 1) if "lora_A" in name else tensor), "192 inputs"),
-        (lambda name, tensor: (name.replace("transformer.", "unet.", 1), tensor), "is no LoRA weight"),
+        (lambda name, tensor: (name.replace("transformer.", "text_encoder.", 1), tensor), "is not in it"),
     ],
 )
 def test_an_adapter_that_does_not_fit_is_refused_and_nothing_is_left_behind(file, tmp_path, denoiser, change, words):
@@ -140,15 +140,16 @@ def test_a_transformer_without_an_adapter_has_nothing_to_save(denoiser, tmp_path
 
 def test_an_adapter_is_told_from_one_of_a_family_whose_layers_have_the_same_names(file, tmp_path):
     from vflow.engine.problems import GraphError
-    from vflow.nodes.models.adapter_source import recognised
+    from vflow.nodes.models.adapter_source import facts_of
 
-    def layers(width):
-        names = [f"transformer.transformer_blocks.0.attn1.{name}" for name in ("to_q", "to_out.0")]
-        return dict.fromkeys(names, (16, width))
+    def family_of(width):
+        layer = "transformer.transformer_blocks.0.attn1.to_q"
+        tensors = {f"{layer}.lora_A.weight": torch.zeros(2, width), f"{layer}.lora_B.weight": torch.zeros(width, 2)}
+        save_file(tensors, tmp_path / "other.safetensors")
+        return facts_of(tmp_path / "other.safetensors").family.name
 
-    ours = {name.removesuffix(".lora_A.weight"): tuple(t.shape) for name, t in load_file(file).items() if "_A" in name}
-    assert recognised(ours, file) == "sana"
-    assert recognised(layers(2240), file) == "sana"
-    assert recognised(layers(4096), file) == "ltx2"
-    with pytest.raises(GraphError, match="fits several families: ltx2, sana; say which"):
-        recognised(layers(77), file)
+    assert facts_of(file).family is FAMILY
+    assert family_of(2240) == "sana"
+    assert family_of(4096) == "ltx2"
+    with pytest.raises(GraphError, match="as LTX Video 2 or Sana Video does, but is of another model"):
+        family_of(77)

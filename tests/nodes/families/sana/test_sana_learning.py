@@ -46,3 +46,12 @@ def test_overfitting_two_clips_lowers_the_evaluation_loss_by_three_tenths(checkp
         optimizer.step()
         optimizer.zero_grad()
     assert evaluate(model, batch) < 0.7 * before
+
+
+def test_full_training_on_two_clips_lowers_the_evaluation_loss_by_a_third(checkpoint, batch, train_fully, saved_as):
+    trained = train_fully(FAMILY, checkpoint, batch, steps=60)
+    assert trained.after < 0.7 * trained.before
+    weights = trained.model.state_dict()
+    whole, half = saved_as(trained.model, "float32").state_dict(), saved_as(trained.model, "bfloat16").state_dict()
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in weights.items())
+    assert all(torch.equal(tensor.to(half[name].dtype), half[name]) for name, tensor in weights.items())

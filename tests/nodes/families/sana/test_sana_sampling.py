@@ -138,7 +138,7 @@ def test_without_guidance_no_negative_prompt_is_needed(denoiser, vae, request_of
 
 def test_unknown_options_are_refused(denoiser, vae, request_of):
     with pytest.raises(Failure, match="did you mean 'shift'"):
-        FAMILY.draw(denoiser, vae, request_of(flow_shift=3.0))
+        FAMILY.draw(denoiser, vae, request_of(shfit=3.0))
     with pytest.raises(Failure, match="write a value like"):
         FAMILY.draw(denoiser, vae, request_of(vae_tiling=1))
 

@@ -109,3 +109,18 @@ def test_golden_statistics_of_an_embedding(text_stack):
     (embedding,) = FAMILY.encode_text(text_stack, [CAPTIONS[0]])
     assert embedding["text"].square().mean().sqrt().item() == pytest.approx(1.0, abs=0.01)
     assert embedding["text"][: int(embedding["mask"].sum())].abs().mean().item() == pytest.approx(GOLDEN, abs=0.005)
+
+
+def test_a_caption_is_cut_and_padded_where_a_graph_says(plain, text_stack):
+    (ours,) = FAMILY.encode_text(text_stack, [CAPTIONS[-1]], 48)
+    (negative,) = FAMILY.encode_negative(text_stack, ["Blurry, still"], 48)
+    with torch.no_grad():
+        theirs, _, away, _ = plain.pipeline.encode_prompt(
+            CAPTIONS[-1],
+            negative_prompt="Blurry, still",
+            max_sequence_length=48,
+            complex_human_instruction=text.instruction(),
+        )
+    assert torch.equal(ours["text"], theirs[0])
+    assert torch.equal(negative["text"], away[0])
+    assert len(ours["text"]) == 48 < FAMILY.prompt_tokens.usual == 300
