@@ -30,6 +30,7 @@ MODULES = (
     "training.train_loop",
     "validation.sampler",
     "validation.validate",
+    "validation.strip",
 )
 
 

@@ -458,6 +458,16 @@ class Videos(Artifact):
             yield f"{video.row or f'{number:02d}'}.mp4", video.blob
 
 
+class Picture(Artifact):
+    """A picture to look at: a PNG."""
+
+    blob: Blob
+
+    def plain_files(self) -> Iterator[tuple[str, Blob]]:
+        """Yield the picture."""
+        yield "picture.png", self.blob
+
+
 class Sampling(Recipe):
     """How to draw clips: the VAE, the encoded prompts, and the sampler's settings. Sizes in pixels.
 

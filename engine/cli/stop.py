@@ -64,7 +64,7 @@ def _chosen(name: str | None) -> PastRun:
     going = [run for run in past_runs(Path("runs")) if run.status == "running"]
     if len(going) != 1:
         what = f"{len(going)} runs go on below runs/" if going else "no run goes on below runs/"
-        raise GraphError(what, f"name one: {', '.join(run.name for run in going)}" if going else "")
+        raise GraphError(what, f"name one: {', '.join(sorted(run.name for run in going))}" if going else "")
     return going[0]
 
 

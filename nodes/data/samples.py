@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 SCHEME = "sample://"
 #: The drawn data sets, with the version of each: it rises when other clips would come out.
-SAMPLES = {"shapes": 1, "sounding": 1}
+SAMPLES = {"shapes": 1, "sounding": 1, "world": 1, "lesson": 1}
 _DEFAULTS = {"clips": 24, "seed": 0}
-_MOST_CLIPS = 1000
+_MOST_CLIPS = 10_000
 
 
 def folder_of(source: str, context: Context) -> Path:
@@ -47,21 +47,24 @@ def _sample_folder(text: str, context: Context) -> Path:
     if not folder.is_dir():
         context.log(f"drawing {options['clips']} sample clips")
         try:
-            _draw(folder, context, sounding=name == "sounding", **options)
+            _draw(folder, context, name, **options)
         except OSError as error:
             remedy = "make room on the disk of the store, or choose another with --cache"
             raise Failure(f"the sample clips cannot be written to {folder} ({error.strerror})", remedy) from error
     return folder
 
 
-def _draw(folder: Path, context: Context, clips: int, seed: int, sounding: bool) -> None:
+def _draw(folder: Path, context: Context, name: str, clips: int, seed: int) -> None:
     """Draw into a new folder and rename it: it is there completely or not at all, whoever else draws it too."""
-    from vflow.nodes.data.shapes import draw_shapes
+    from vflow.nodes.data import shapes, world
 
     with context.scratch() as scratch:
         drawn = scratch / "drawn"
         drawn.mkdir()
-        draw_shapes(drawn, clips, seed, sounding)
+        if name in ("shapes", "sounding"):
+            shapes.draw_shapes(drawn, clips, seed, sounding=name == "sounding")
+        else:
+            world.draw_clips(drawn, (world.lesson if name == "lesson" else world.general)(clips, seed))
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             drawn.rename(folder)

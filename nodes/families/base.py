@@ -2,7 +2,8 @@
 
 A family is a folder under `nodes/families/` whose `__init__` exposes `FAMILY`. Nothing else in vflow knows it by name.
 Files of a family's folder, the same in each: `declaration.py` (light: flavours, parts, rules), and, importing torch,
-`parts.py` (loading), `text.py`, `latents.py`, `training.py`, `sampling.py`, `miniature.py` with JSON beside it.
+`parts.py` (loading), `text.py`, `latents.py`, `training.py`, `sampling.py`, `rehearsal.py` (what of these has to equal
+the family's pipeline), `miniature.py` with JSON beside it.
 
 Notation of shapes: B batch, F pixel frames, C latent channels, f h w latent sizes, S = f*h*w video tokens.
 """
@@ -304,6 +305,8 @@ class Family(ABC):
     task: Task = "t2v"
     #: the same by the pipeline's class that `model_index.json` names
     pipelines: Mapping[str, Task] = {}
+    #: the folder with a trained miniature, where one ships with the family: `tiny://FAMILY` is then this one
+    trained_miniature: Path | None = None
     #: miniatures besides the one that has the family's own name and task, by name (`FAMILY-i2v`)
     miniatures: Mapping[str, Task] = {}
     sampling: SamplingDefaults

@@ -83,3 +83,14 @@ def tiling(vae: Any, wanted: bool) -> Iterator[None]:
         yield
     finally:
         vae.use_tiling = tiled
+
+
+@contextmanager
+def encoding_in_its_dtype(vae: Any) -> Iterator[None]:
+    """Let a VAE encode pixels of any floating-point type for a while: pipelines hand them over in the transformer's."""
+
+    def cast(_encoder: torch.nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (given[0].to(vae.dtype), *given[1:])
+
+    with vae.encoder.register_forward_pre_hook(cast):
+        yield

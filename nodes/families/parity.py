@@ -30,8 +30,9 @@ _STEPS = 2  # denoising steps asked for, of which one is run
 class Parity(ABC):
     """What a family says of itself to be compared. Attributes and methods are of the family's own shapes."""
 
-    #: sub-folder of a checkpoint -> the class that its network is loaded with
-    networks: Mapping[str, Any]
+    #: sub-folder of a checkpoint -> the class that its network is loaded with; where there are several, its
+    #: configuration names one
+    networks: Mapping[str, tuple[Any, ...]]
     #: sub-folder -> beginnings of names of weights that may be missing, or there, without any meaning for a video
     unused: Mapping[str, tuple[str, ...]] = {}
     #: sub-folder -> names of weights that stand in files with other axes, but as many numbers
@@ -94,8 +95,8 @@ class Parity(ABC):
     ) -> Iterator[str]:
         """Yield how the transformer's arguments differ that training and the pipeline give, in words."""
 
-    def schedule_doubts(self, scheduler: Any, written: Mapping[str, Any]) -> Iterator[str]:
-        """Yield where a live scheduler is not what its configuration file says (`written`)."""
+    def schedule_doubts(self, scheduler: Any, written: Mapping[str, Any], batch: Batch) -> Iterator[str]:
+        """Yield where the scheduler with which a batch is drawn is not what its configuration file says (`written`)."""
         kind = type(scheduler)
         if written.get("_class_name") not in {parent.__name__ for parent in kind.__mro__}:
             yield f"the scheduler is a {kind.__name__}, the checkpoint's a {written.get('_class_name')}"

@@ -43,7 +43,8 @@ def folder_of(source: Source, context: Context) -> Path:
     if source.kind == "hub":
         return hub.snapshot(source.repository, source.commit)
     if source.kind == "tiny":
-        return context.store_folder / "models" / f"{source.family}-{source.content[:16]}"
+        shipped = family(source.family).trained_miniature if source.files else None
+        return shipped or context.store_folder / "models" / f"{source.family}-{source.content[:16]}"
     try:
         return context.path_of(source.content)
     except KeyError as error:
@@ -56,7 +57,7 @@ def is_fetched(source: Source, context: Context) -> bool:
         return is_fetched(source.base, context) and not _missing_weights(source, context)
     if source.kind == "joined":
         return all(is_fetched(component, context) for _, component in source.components)
-    if source.kind == "tiny":
+    if source.kind == "tiny" and not source.files:
         return _is_built(folder_of(source, context))
     return not _missing(source, context)
 
@@ -86,7 +87,7 @@ def fetch(source: Source, context: Context) -> None:
     elif source.kind == "joined":
         for _, component in source.components:
             fetch(component, context)
-    elif source.kind == "tiny":
+    elif source.kind == "tiny" and not source.files:
         _build(source, folder_of(source, context))
     elif source.kind == "hub":
         _download(source, context)

@@ -1,6 +1,6 @@
 """From the name of a model, as a graph writes it, to where its weights come from and what they are.
 
-- `tiny://FAMILY` (`?seed=3`, `?random`): the miniature of a family;
+- `tiny://FAMILY`: the miniature of a family, trained where one ships with it; `?random`, `?seed=3`: random weights;
 - `FAMILY/FLAVOUR`: a family's flavour, which stands for its repository (a family's name wins over an owner on the hub);
 - `./folder`, `~/folder`, or any folder that exists: a checkpoint in diffusers' layout;
 - `owner/name`, `owner/name@revision`: a repository of the hub.
@@ -42,7 +42,7 @@ def resolve(model: str, part: Part, context: Context, elsewhere: Mapping[str, st
     if "://" in model:
         if named:
             raise GraphError(Problem("a miniature has all its components", "leave them out", "components"))
-        return _miniature(model, part)
+        return _miniature(model, part, context)
     repository = repository_of(model)
     if repository is None and is_folder(model):
         return _of_tree(model, _folder(model, context), part, context, named)
@@ -69,7 +69,7 @@ def miniature_seed(model: str) -> int:
     return int(seed)
 
 
-def _miniature(model: str, part: Part) -> Source:
+def _miniature(model: str, part: Part, context: Context) -> Source:
     if not model.startswith(TINY):
         raise GraphError(f"{model!r} names no model", FORMS)
     split = urlsplit(model)
@@ -81,8 +81,22 @@ def _miniature(model: str, part: Part) -> Source:
         made = next((name for name, other in known.miniatures.items() if other != "t2v"), "")
         raise GraphError(f"{model!r} is for text to video: it has no {part}", f"write {TINY}{made}" if made else "")
     variant = [split.netloc] if split.netloc != known.name else []
+    if known.trained_miniature is not None and not split.query and split.netloc == known.name:
+        return _trained_miniature(model, known, known.trained_miniature, part, context)
     content = keys.digest(["miniature", known.name, known.miniature_version, miniature_seed(model), *variant])
     return Source(family=known.name, part=part, content=content, model=model, kind="tiny", task=task)
+
+
+def _trained_miniature(model: str, known: Family, folder: Path, part: Part, context: Context) -> Source:
+    """Return a part of a miniature that ships with its family: files like those of any other checkpoint."""
+    tree = layout.FolderTree(folder, context, model, "install vflow again")
+    files = layout.part_files(tree, known, part)
+    if files is None:
+        raise GraphError(f"{model} is not complete: files of {folder} are gone", "install vflow again")
+    content = layout.content_of(files)
+    return Source(
+        family=known.name, part=part, content=content, model=model, kind="tiny", task=known.task, files=tuple(files)
+    )
 
 
 def _miniature_of(name: str) -> tuple[Family, Task]:

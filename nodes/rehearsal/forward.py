@@ -57,6 +57,8 @@ def _as_loaded(subject: Subject, live: Any) -> Iterator[Check]:
     elif wrong:
         told = f"{len(wrong)} of {count} tensors are not what the files hold: {listed(wrong)}"
         yield failed("weights as loaded", told, REPORT)
+    elif not count:
+        yield skipped("weights as loaded", "the files name their weights otherwise than the class")
     else:
         yield passed("weights as loaded", f"{count} tensors are what the files hold")
 
@@ -75,7 +77,7 @@ def _small_tensors(subject: Subject) -> Iterator[tuple[str, torch.Tensor]]:
 def _input(subject: Subject, live: Any, parity: Parity) -> Iterator[Check]:
     """Watch the pipeline; give training the same noised latents at both levels of noise that were seen."""
     batch, watched = subject.watched(live)
-    yield from guarded("schedule", subject.context, _schedule(subject, parity, watched))
+    yield from guarded("schedule", subject.context, _schedule(subject, parity, watched, batch))
     if len({_timestep(call) for call in watched.calls}) < len(watched.calls):
         told = "the pipeline asks the transformer several times in one step"
         yield failed("scheduler step", told, "guidance that was not asked for is on: please report this")
@@ -95,9 +97,9 @@ def _input(subject: Subject, live: Any, parity: Parity) -> Iterator[Check]:
     yield from guarded("scheduler step", subject.context, _step(subject, parity, watched, batch, said))
 
 
-def _schedule(subject: Subject, parity: Parity, watched: Watched) -> Iterator[Check]:
+def _schedule(subject: Subject, parity: Parity, watched: Watched, batch: Batch) -> Iterator[Check]:
     file = fetch.folder_of(subject.recipe.source, subject.context) / "scheduler" / "scheduler_config.json"
-    doubts = list(parity.schedule_doubts(watched.pipeline.scheduler, json.loads(file.read_text())))
+    doubts = list(parity.schedule_doubts(watched.pipeline.scheduler, json.loads(file.read_text()), batch))
     if doubts:
         yield failed("schedule", listed(doubts), "clips would be drawn along another schedule: please report this")
     else:

@@ -14,7 +14,7 @@ from transformers.utils import logging
 
 from vflow.engine.rehearsal import Check, failed, passed, skipped
 from vflow.nodes.families.base import ORIGINAL
-from vflow.nodes.families.loading import original_shapes, without_bars
+from vflow.nodes.families.loading import class_of, original_shapes, without_bars
 from vflow.nodes.models import facts, fetch
 from vflow.nodes.models.headers import read_header
 from vflow.nodes.rehearsal.checking import guarded, listed
@@ -49,7 +49,7 @@ def _configurations(recipe: Model, parity: Parity, folder: Path) -> Iterator[Che
             found = config.get(name, "missing")
             if found not in values:
                 wrong.append(f"{sub}: {name} is {found!r} instead of {' or '.join(map(repr, values))}")
-        unknown += [f"{sub}: {name}" for name in _ignored(parity.networks[sub], config)]
+        unknown += [f"{sub}: {name}" for name in _ignored(_class_of(parity, folder, sub), config)]
     if wrong:
         yield failed(
             "configuration", listed(wrong), f"this is no checkpoint that {recipe.family.title} knows; {_AGAIN}"
@@ -64,15 +64,14 @@ def _weights(recipe: Model, parity: Parity, folder: Path, context: RehearsalCont
     count = 0
     files = list(facts.weight_files(recipe.source, context))
     for sub in _networks(recipe, parity):
-        shapes: dict[str, tuple[int, ...]] = {}
+        kind, shapes = _class_of(parity, folder, sub), dict[str, tuple[int, ...]]()
         for name, file in files:
             if name == f"{sub}/{ORIGINAL}":
-                shapes |= original_shapes(parity.networks[sub], folder / sub, read_header(file).shapes)
+                shapes |= original_shapes(kind, folder / sub, read_header(file).shapes)
             elif name.startswith(f"{sub}/"):
                 shapes |= read_header(file).shapes
         count += len(shapes)
-        compare = _of_diffusers if issubclass(parity.networks[sub], ModelMixin) else _of_transformers
-        given = compare(parity.networks[sub], folder / sub, shapes)
+        given = (_of_diffusers if issubclass(kind, ModelMixin) else _of_transformers)(kind, folder / sub, shapes)
         unused, reshaped = parity.unused.get(sub, ()), parity.reshaped.get(sub, ())
         wrong += [f"{sub}: {line}" for line in _differences(*given, unused=unused, reshaped=reshaped)]
     if wrong:
@@ -84,6 +83,11 @@ def _weights(recipe: Model, parity: Parity, folder: Path, context: RehearsalCont
 def _networks(recipe: Model, parity: Parity) -> list[str]:
     """Return the sub-folders of a part that hold a network."""
     return [sub for sub in recipe.family.folders[recipe.part] if sub in parity.networks]
+
+
+def _class_of(parity: Parity, folder: Path, sub: str) -> Any:
+    kinds = parity.networks[sub]
+    return kinds[0] if len(kinds) == 1 else class_of(kinds, folder / sub)
 
 
 def _ignored(kind: Any, config: Mapping[str, Any]) -> list[str]:

@@ -40,7 +40,7 @@ from vflow.nodes.training.evaluation import evaluate, losses_of
 from vflow.nodes.training.previews import Previews
 from vflow.nodes.training.records import Records, moved
 from vflow.nodes.training.reporting import Reporter
-from vflow.nodes.training.samples import Order, Planned, Sample, join
+from vflow.nodes.training.samples import Order, Planned, Sample, join, named
 from vflow.nodes.training.schedule import factor
 from vflow.nodes.values import EMPTY_ROW, AudioLatent, Embedding, ImageEmbedding, Latent, Learned, Sampling, Transformer
 
@@ -122,6 +122,7 @@ class Training:
         self.step = 0  #: steps that are done
         self.kept = 0  #: the last step whose state is on disk, where there is nothing more to keep
         self.pace = 0.0  #: seconds of the last micro-step
+        self.norm = torch.zeros(())  #: of the gradients of the last step
         self.spare: list[Blob] = []  #: files of results whose states are gone
         self.reporter = Reporter(node, context, samples)
         self.previews = Previews(context, inputs.sampler) if inputs.sampler else None
@@ -209,6 +210,12 @@ class Training:
         seed_globals(self.node.seed, planned.micro_step, self.device)
         said = self.family.predict(self.model, batch, sigmas, draws, self.options)
         losses = losses_of(said, self.node.audio_weight)
+        if not losses.total.requires_grad:
+            names = named(sorted({self.samples[index].row for index in planned.indices}), self.context)
+            raise Failure(
+                f"nothing that trains takes part in what is said of {names}",
+                "choose another target: silent clips, for one, pass through no layer of the sound",
+            )
         self.accelerator.backward(losses.total.mean() / self.node.accumulation)
         self.reporter.note(planned, losses.named())
 
@@ -242,7 +249,8 @@ class Training:
         if _due(node.checkpoint_every, self.step) and not last:
             self._keep()
         if self.previews and _due(node.sample_every, self.step):
-            with self.reporter.aside(), preparing.unprepared(self.module):
+            as_loaded = preparing.drawn_with(self.module, self.named, getattr(torch, self.recipe.dtype))
+            with self.reporter.aside(), preparing.unprepared(self.module), as_loaded:
                 self.previews.draw(self.live, self.step)
         self._leave_if_owing()
         if self.context.stopping and not last:
@@ -281,6 +289,10 @@ class Training:
 
     def _save(self, result: Learned | None, kind: checkpoints.Kind) -> None:
         notes = self.reporter.notes(self.step)  # what is not finite is never kept
+        if not torch.isfinite(self.norm):
+            raise Failure(
+                f"the gradients of step {self.step} are not finite", "lower optimizer.lr; the last checkpoint is kept"
+            )
         work, tensors = self.context.work, optim.state_tensors(self.plain_optimizer, self.named)
         checkpoints.write(work, self.step, tensors, result, kind, notes)
         self._let_go(checkpoints.prune(work, self.step, self.node.checkpoint_limit))

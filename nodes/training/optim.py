@@ -36,7 +36,7 @@ class AdamWBf16(torch.optim.Optimizer):
 
     Weights in float32 among them have moments in float32 and are not rounded.
 
-    With g the gradient and k the step counted from 1, in float32:
+    With g the gradient and k the number of the weight's update, counted from 1, in float32:
 
         m <- b1*m + (1-b1)*g            v <- b2*v + (1-b2)*g*g
         p <- p - lr*wd*p - lr * (m / (1-b1^k)) / (sqrt(v / (1-b2^k)) + eps)
@@ -45,7 +45,8 @@ class AdamWBf16(torch.optim.Optimizer):
     moments are bias-corrected; both moments are rounded stochastically too (rounded to nearest, v would stand still at
     b2 = 0.999, where it moves by a thousandth and bfloat16 resolves 1/256); and no residual buffer is kept, since
     stochastic rounding loses nothing on average. Extra state: 4 bytes a weight. The rounding's random bits come from
-    (seed, step), so that a resumed run rounds alike.
+    (seed, step), so that a resumed run rounds alike. A weight without a gradient stays as it is, moments and all: where
+    some clips are silent, those of the sound are updated in other steps than those of the video.
     """
 
     def __init__(
@@ -65,13 +66,21 @@ class AdamWBf16(torch.optim.Optimizer):
         """Update all weights that have a gradient."""
         for group in self.param_groups:
             group["step"] += 1
-            with_gradient = [p for p in group["params"] if p.grad is not None]
-            for number, chunk in enumerate(_chunks(with_gradient)):
+            with_gradient = [(p, self._counted(p)) for p in group["params"] if p.grad is not None]
+            for number, (chunk, updates) in enumerate(_chunks(with_gradient)):
                 generator = torch.Generator(chunk[0].device)
                 generator.manual_seed(counted_seed(f"{self._seed}/{group['step']}/{number}/rounding"))
-                self._update(chunk, group, generator)
+                self._update(chunk, updates, group, generator)
 
-    def _update(self, chunk: list[torch.nn.Parameter], group: dict[str, Any], generator: torch.Generator) -> None:
+    def _counted(self, parameter: torch.nn.Parameter) -> int:
+        """Count an update of a parameter, and return how many there were with it."""
+        state = self.state[parameter]
+        updates = state["step"] = int(state.get("step", 0)) + 1
+        return updates
+
+    def _update(
+        self, chunk: list[torch.nn.Parameter], updates: int, group: dict[str, Any], generator: torch.Generator
+    ) -> None:
         first, second = group["betas"]
         kept = [[self._moment(p, name) for p in chunk] for name in _MOMENTS]
         weights = _flat(chunk)
@@ -79,9 +88,9 @@ class AdamWBf16(torch.optim.Optimizer):
         mean, square = (_flat(moments) for moments in kept)
         mean.lerp_(gradient, 1 - first)
         square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        root = (square / (1 - second ** group["step"])).sqrt_().add_(group["eps"])
+        root = (square / (1 - second**updates)).sqrt_().add_(group["eps"])
         weights.mul_(1 - group["lr"] * group["weight_decay"])
-        weights.addcdiv_(mean, root, value=-group["lr"] / (1 - first ** group["step"]))
+        weights.addcdiv_(mean, root, value=-group["lr"] / (1 - first**updates))
         whole = chunk[0].dtype == torch.float32
         for flat, targets in ((weights, chunk), (mean, kept[0]), (square, kept[1])):
             _spread(flat if whole else stochastically_rounded(flat, generator), targets)
@@ -118,12 +127,12 @@ def clip_(parameters: Iterable[torch.nn.Parameter], max_norm: float) -> torch.Te
 
 
 def state_tensors(optimizer: torch.optim.Optimizer, parameters: Named) -> dict[str, torch.Tensor]:
-    """Return weights and moments by name: `weight/<parameter>`, `<moment>/<parameter>`."""
+    """Return weights, moments and counts by name: `weight/<parameter>`, `<moment>/<parameter>`, `step/<parameter>`."""
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in parameters:
         tensors[f"weight/{name}"] = parameter.detach()
-        for what, tensor in optimizer.state.get(parameter, {}).items():
-            tensors[f"{what}/{name}"] = tensor
+        for what, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"{what}/{name}"] = torch.as_tensor(value)
     return tensors
 
 
@@ -151,19 +160,22 @@ def load_state(
             group["step"] = step
 
 
-def _chunks(parameters: list[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
-    """Cut a list of parameters into parts of one device and type and at most `_CHUNK` elements (or one parameter)."""
+def _chunks(parameters: Iterable[tuple[torch.nn.Parameter, int]]) -> Iterator[tuple[list[torch.nn.Parameter], int]]:
+    """Cut a list of parameters and their numbers of updates into parts that are updated at once.
+
+    Each is of one device, type and number, and of at most `_CHUNK` elements (or one parameter).
+    """
     chunk: list[torch.nn.Parameter] = []
-    size = 0
-    for parameter in parameters:
-        alike = not chunk or (parameter.device, parameter.dtype) == (chunk[0].device, chunk[0].dtype)
-        if chunk and (size + parameter.numel() > _CHUNK or not alike):
-            yield chunk
+    size, kind = 0, None
+    for parameter, updates in parameters:
+        own = (updates, parameter.device, parameter.dtype)
+        if chunk and kind is not None and (size + parameter.numel() > _CHUNK or own != kind):
+            yield chunk, kind[0]
             chunk, size = [], 0
         chunk.append(parameter)
-        size += parameter.numel()
-    if chunk:
-        yield chunk
+        size, kind = size + parameter.numel(), own
+    if chunk and kind is not None:
+        yield chunk, kind[0]
 
 
 def _flat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:

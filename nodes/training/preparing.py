@@ -77,6 +77,27 @@ def unprepared(model: torch.nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def drawn_with(model: torch.nn.Module, named: Named, dtype: torch.dtype) -> Iterator[None]:
+    """Hold weights that train in the type that the model is loaded in for a while, as those hold them who draw later.
+
+    Without autocast, layers of several types do not go together. Adapters bear it, and keep their own type, as do
+    layers that their network always computes in float32.
+    """
+    kept = [
+        (parameter, parameter.data)
+        for name, parameter in named
+        if parameter.dtype != dtype and ".lora_" not in name and not stays_float32(model, name)
+    ]
+    try:
+        for parameter, data in kept:
+            parameter.data = data.to(dtype)
+        yield
+    finally:
+        for parameter, data in kept:
+            parameter.data = data
+
+
+@contextmanager
 def watching(model: torch.nn.Module) -> Iterator[None]:
     """Look at the model without disturbing its training: evaluation mode, no gradients, generators put back."""
     with torch.random.fork_rng(), torch.no_grad():

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 def problems(transformer: Transformer, context: Context, inputs: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield where sound and model do not go together; what is linked may not be encoded yet."""
     family, sound, held_out = transformer.family, *(is_given(n, context, inputs) for n in ("audio", "held_out_audio"))
-    if (sound or held_out) and not family.sound:
-        where = "inputs.audio" if sound else "inputs.held_out_audio"
-        yield Problem(f"{family.title} has no sound", "leave EncodeAudio out, and what is linked to it", where)
+    if not family.sound:
+        if sound or held_out:
+            where = "inputs.audio" if sound else "inputs.held_out_audio"
+            yield Problem(f"{family.title} has no sound", "leave EncodeAudio out, and what is linked to it", where)
         return
     if sound != held_out and is_given("held_out_latents", context, inputs):
         missing, there = ("held_out_audio", "audio") if sound else ("audio", "held_out_audio")
@@ -31,6 +32,12 @@ def problems(transformer: Transformer, context: Context, inputs: Mapping[str, An
             f"link EncodeAudio to both, or to none: {missing}",
             "inputs",
             severity="warning",
+        )
+    if not sound and _is_of_sound_alone(transformer, context):
+        yield Problem(
+            "the adapter has layers of the sound alone, and clips train without theirs",
+            "link EncodeAudio to audio, or choose another target at ApplyLoRA",
+            "inputs.transformer",
         )
     if sound and not _reaches_sound(transformer, context):
         yield Problem(
@@ -56,8 +63,18 @@ def described(transformer: Transformer | None, context: Context, inputs: Mapping
 
 def _reaches_sound(transformer: Transformer, context: Context) -> bool:
     """Tell whether an adapter has a layer in the sound's stream; of what is not known yet, and of all else, it does."""
+    return any(_of_sound(transformer, context) or (True,))
+
+
+def _is_of_sound_alone(transformer: Transformer, context: Context) -> bool:
+    """Tell whether an adapter has no layer but in the sound's stream, as far as that is known."""
+    return all(_of_sound(transformer, context) or (False,))
+
+
+def _of_sound(transformer: Transformer, context: Context) -> list[bool]:
+    """Return of each layer of an adapter whether it is in the sound's stream; nothing where that is not known."""
     training, shapes = training_of(transformer), facts.weight_shapes(transformer.source, context)
     if not isinstance(training, LoRA) or shapes is None:
-        return True
+        return []
     within = re.compile(transformer.family.sound_modules)
-    return any(within.fullmatch(name) for name in facts.lora_modules(shapes, training.pattern))
+    return [within.fullmatch(name) is not None for name in facts.lora_modules(shapes, training.pattern)]

@@ -30,33 +30,34 @@ class Clip:
 
 
 def validate(
-    context: Context, transformer: Transformer, sampler: Sampling, adapters: Items[Learned]
+    context: Context, transformer: Transformer, sampler: Sampling, adapters: Items[Learned] | None
 ) -> Iterator[Videos]:
     """Yield the clips of each adapter; the base is loaded once, and bit-equal again between two adapters.
 
-    Whole weights are loaded in place of the base, and let go of before the next.
+    Without a list of adapters, yield those of the transformer as it is. Whole weights are loaded in place of the base,
+    and let go of before the next.
 
     Raises:
         GraphError: one is of another family.
         Failure: one does not fit the transformer.
     """
-    done, total = 0, len(adapters) * len(sampler.prompts)
+    recipes = [(transformer, None)] if adapters is None else [(one.onto(transformer), one.step) for one in adapters]
+    done, total = 0, len(recipes) * len(sampler.prompts)
 
     def stop_if_asked(_step: int, _steps: int) -> None:
         if context.stopping:
             context.interrupted()
 
     with context.load(sampler.vae) as vae, seeing(context, sampler) as encoder, context.scratch() as folder:
-        for adapter in adapters:
+        for recipe, step in recipes:
             videos = []
-            recipe = adapter.onto(transformer)
             with context.load(recipe, keep=recipe.base == transformer.base) as live:
                 for clip in clips(context, live, vae, sampler, folder, stop_if_asked, encoder):
-                    blob, step = context.put(clip.file, ".mp4"), adapter.step
+                    blob = context.put(clip.file, ".mp4")
                     videos.append(Video(blob=blob, prompt=clip.prompt, row=clip.row, seed=sampler.seed, step=step))
                     done += 1
                     context.progress(done, total, "clip")
-            yield Videos(videos=tuple(videos), step=adapter.step)
+            yield Videos(videos=tuple(videos), step=step)
 
 
 def clips(

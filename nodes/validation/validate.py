@@ -17,16 +17,21 @@ from vflow.nodes.values import Learned, Sampling, Transformer, Videos
 class Validate(Node):
     """Draw the sampler's prompts with each adapter or set of weights, in place of what the transformer trains.
 
-    Link one of them, or the list of a training's checkpoints. Every clip starts from the sampler's seed, so that the
-    clips of two can be compared. Offloading on the transformer stays in force.
+    Link one of them, or the list of a training's checkpoints; without any, the transformer draws as it is. Every clip
+    starts from the sampler's seed, so that the clips of two can be compared. Offloading on the transformer stays in
+    force.
     """
 
     version: ClassVar[int] = 2
 
     def run(
-        self, context: Context, transformer: Transformer, sampler: Sampling, adapter: Items[Learned]
+        self,
+        context: Context,
+        transformer: Transformer,
+        sampler: Sampling,
+        adapter: Items[Learned] | None = None,
     ) -> Iterator[Videos]:
-        """Yield the clips of one adapter or set of weights after the other.
+        """Yield the clips of one adapter or set of weights after the other, or those of the transformer alone.
 
         Raises:
             Failure: an adapter does not fit the transformer.

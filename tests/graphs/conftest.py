@@ -1,5 +1,7 @@
 """The shipped graph on the miniature: run once for the session, then varied."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -7,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import yaml
@@ -15,11 +18,38 @@ ROOT = Path(__file__).parents[2]
 GRAPH = ROOT / "graphs/ltx2_lora.yaml"
 
 
+def environment(store):
+    return {"VFLOW_HOME": str(store), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
 def run_vflow(*words, store, cwd, **kwargs):
     """Call vflow as a process."""
-    env = {**os.environ, "VFLOW_HOME": str(store), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    env = os.environ | environment(store)
     words = [sys.executable, "-m", "vflow.engine", *(str(word) for word in words)]
     return subprocess.run(words, env=env, cwd=cwd, capture_output=True, text=True, check=False, **kwargs)
+
+
+def run_here(*words, store, cwd):
+    """Call vflow in this process, where the libraries are imported already; return what `run_vflow` does."""
+    import torch
+
+    from vflow.engine.cli import main
+
+    torch.set_num_threads(1)
+    with (
+        contextlib.chdir(cwd),
+        patch.dict(os.environ, environment(store)),
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        code = main([str(word) for word in words])
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
+
+
+@pytest.fixture
+def vflow_here():
+    """Call vflow in this process: `vflow_here(*words, store=..., cwd=...)`."""
+    return run_here
 
 
 @pytest.fixture
@@ -60,7 +90,7 @@ def copy(quickstart, tmp_path):
 
     def call(command, *words):
         more = ("--profile", "tiny", "--set", f"clips={clips}")
-        result = run_vflow(command, graph, *more, *words, store=quickstart.store, cwd=tmp_path)
+        result = run_here(command, graph, *more, *words, store=quickstart.store, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         return result
 

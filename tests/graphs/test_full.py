@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-GRAPH = Path(__file__).parents[2] / "graphs/sana_full.yaml"
+from .conftest import ROOT, environment, run_here
+
 OUT = "outputs/transformer"
 WEIGHTS = f"{OUT}/diffusion_pytorch_model.safetensors"
 
@@ -19,25 +19,24 @@ class Runner:
     """Runs the graph over a store of its own."""
 
     def __init__(self, place):
-        self.place = place
-        self.words = [sys.executable, "-m", "vflow.engine", "run", str(GRAPH), "--profile", "tiny", "--json"]
-        self.env = {**os.environ, "VFLOW_HOME": str(place / "store"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        self.place, self.store = place, place / "store"
 
-    def start(self, out):
-        words = [*self.words, "--embed", "none", "--out", str(self.place / out)]
-        return subprocess.Popen(
-            words, env=self.env, cwd=self.place, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+    def words(self, out):
+        graph = ROOT / "graphs/sana_full.yaml"
+        return ["run", graph, "--profile", "tiny", "--json", "--embed", "none", "--out", self.place / out]
 
     def run(self, out):
-        with self.start(out) as process:
-            events = [json.loads(line) for line in process.stdout]
-        assert process.returncode == 0, events[-3:]
+        result = run_here(*self.words(out), store=self.store, cwd=self.place)
+        assert result.returncode == 0, result.stderr
+        events = [json.loads(line) for line in result.stdout.splitlines()]
         return SimpleNamespace(folder=self.place / out, events=events)
 
     def kill(self, out, kind, count):
-        """Kill the process at the n-th event of a kind that `train` emits."""
-        with self.start(out) as process:
+        """Run in a process of its own, and kill it at the n-th event of a kind that `train` emits."""
+        words = [sys.executable, "-m", "vflow.engine", *map(str, self.words(out))]
+        how = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        env = os.environ | environment(self.store)
+        with subprocess.Popen(words, env=env, cwd=self.place, **how) as process:
             for line in process.stdout:
                 event = json.loads(line)
                 count -= (event["kind"], event["node"]) == (kind, "train")
@@ -97,6 +96,7 @@ def test_the_same_again_computes_nothing(runner, trained):
     assert (again.folder / WEIGHTS).read_bytes() == (trained.folder / WEIGHTS).read_bytes()
 
 
+@pytest.mark.long
 def test_killed_on_the_way_and_run_again_it_ends_with_the_same_bytes(trained, tmp_path):
     runner = Runner(tmp_path)
     runner.kill("run", "published", 2)  # the first checkpoint is there

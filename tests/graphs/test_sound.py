@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from .conftest import ROOT, run_vflow
+from .conftest import ROOT, run_here
 
 GRAPH = ROOT / "graphs/ltx2_audio_lora.yaml"
 
@@ -16,13 +16,13 @@ def sounding(tmp_path_factory):
     """The graph's cold run."""
     place = tmp_path_factory.mktemp("sounding")
     words = ("run", GRAPH, "--profile", "tiny", "--out")
-    result = run_vflow(*words, place / "run", store=place / "store", cwd=place)
+    result = run_here(*words, place / "run", store=place / "store", cwd=place)
     assert result.returncode == 0, result.stderr
     return SimpleNamespace(place=place, store=place / "store", run=place / "run", words=words)
 
 
 def plan(sounding, *words):
-    result = run_vflow("plan", *words, store=sounding.store, cwd=sounding.place)
+    result = run_here("plan", *words, store=sounding.store, cwd=sounding.place)
     return result.returncode, result.stdout + result.stderr
 
 
@@ -55,10 +55,10 @@ def test_the_adapter_has_layers_in_both_streams(sounding):
         assert any(part in name for name in names), part
 
 
-def test_the_same_again_imports_nothing_heavy(sounding, read, monkeypatch):
+def test_the_same_again_imports_nothing_heavy(sounding, read, vflow_process, monkeypatch):
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     again = sounding.place / "again"
-    result = run_vflow(*sounding.words, again, store=sounding.store, cwd=sounding.place)
+    result = vflow_process(*sounding.words, again, store=sounding.store, cwd=sounding.place)
     assert result.returncode == 0, result.stderr
     imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in result.stderr.splitlines()}
     assert "vflow" in imported

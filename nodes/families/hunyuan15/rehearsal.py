@@ -24,12 +24,18 @@ _FUNCTION = inspect.signature(HunyuanVideo15Pipeline._get_mllm_prompt_embeds).pa
 class Parity(parity.Parity):
     """What has to be equal; of text and image tokens, training leaves out what the transformer would mask anyway."""
 
-    networks: Mapping[str, Any] = {
-        "transformer": HunyuanVideo15Transformer3DModel,
-        "vae": AutoencoderKLHunyuanVideo15,
-        "text_encoder": Qwen2_5_VLTextModel,
-        "text_encoder_2": T5EncoderModel,
-        "image_encoder": SiglipVisionModel,
+    networks: Mapping[str, tuple[Any, ...]] = {
+        "transformer": (HunyuanVideo15Transformer3DModel,),
+        "vae": (AutoencoderKLHunyuanVideo15,),
+        "text_encoder": (Qwen2_5_VLTextModel,),
+        "text_encoder_2": (T5EncoderModel,),
+        "image_encoder": (SiglipVisionModel,),
+    }
+    # halves of whole models that encoders of text and pictures are taken from
+    unused = {
+        "text_encoder": ("visual.", "model.visual.", "lm_head."),
+        "text_encoder_2": ("decoder.", "lm_head."),
+        "image_encoder": ("text_model.", "logit_"),
     }
     expected = {"vae": {"spatial_compression_ratio": (16,), "temporal_compression_ratio": (4,)}}
     prompts = ('a sign above the door says "OPEN"',)

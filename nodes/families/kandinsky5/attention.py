@@ -54,7 +54,8 @@ class SparseProcessor(Kandinsky5AttnProcessor):  # type: ignore[misc]
         )
         query = _turned(attn.query_norm(query.float()).type_as(query), rotary_emb)
         key = _turned(attn.key_norm(key.float()).type_as(key), rotary_emb)
-        mask = nablaT_v2(query, key, sparse_params["sta_mask"], thr=sparse_params["P"])
+        with torch.autocast(query.device.type, enabled=False):  # which rounding there is decides which blocks are seen
+            mask = nablaT_v2(query, key, sparse_params["sta_mask"], thr=sparse_params["P"])
         query, key, value = (tensor.transpose(1, 2).contiguous() for tensor in (query, key, value))
         said = self.kernel(query, key, value, mask).transpose(1, 2).flatten(-2)
         return attn.out_layer(said)  # type: ignore[no-any-return]

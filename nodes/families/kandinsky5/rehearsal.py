@@ -25,11 +25,11 @@ _SAME = ("encoder_hidden_states", "pooled_projections", "visual_rope_pos", "text
 class Parity(parity.Parity):
     """What has to be equal: all of it, but for the timestep, which the pipeline rounds to the transformer's type."""
 
-    networks: Mapping[str, Any] = {
-        "transformer": Kandinsky5Transformer3DModel,
-        "vae": AutoencoderKLHunyuanVideo,
-        "text_encoder": Qwen2_5_VLForConditionalGeneration,
-        "text_encoder_2": CLIPTextModel,
+    networks: Mapping[str, tuple[Any, ...]] = {
+        "transformer": (Kandinsky5Transformer3DModel,),
+        "vae": (AutoencoderKLHunyuanVideo,),
+        "text_encoder": (Qwen2_5_VLForConditionalGeneration,),
+        "text_encoder_2": (CLIPTextModel,),
     }
     unused = {"text_encoder": UNUSED}
     expected = {"transformer": {"visual_cond": (True,)}}

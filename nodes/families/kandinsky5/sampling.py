@@ -12,7 +12,15 @@ from diffusers import FlowMatchEulerDiscreteScheduler, Kandinsky5I2VPipeline, Ka
 
 from vflow.engine.problems import Failure
 from vflow.nodes.families.base import SamplingRequest
-from vflow.nodes.families.drawing import as_bytes, evaluating, read_options, step_teller, tell_pipeline, tiling
+from vflow.nodes.families.drawing import (
+    as_bytes,
+    encoding_in_its_dtype,
+    evaluating,
+    read_options,
+    step_teller,
+    tell_pipeline,
+    tiling,
+)
 from vflow.nodes.families.kandinsky5.attention import sparse_params
 from vflow.nodes.families.kandinsky5.declaration import Kandinsky5
 from vflow.nodes.families.kandinsky5.parts import Denoiser, VideoVAE, unwrapped
@@ -34,20 +42,11 @@ class TextPipeline(_Sparse, Kandinsky5T2VPipeline):  # type: ignore[misc]
 
 
 class ImagePipeline(_Sparse, Kandinsky5I2VPipeline):  # type: ignore[misc]
-    """The pipeline of image to video, whose VAE may be of another dtype than its transformer.
+    """The pipeline of image to video.
 
     It ends by matching mean and deviation of the first four latent frames to those that follow (its
     `normalize_first_frame`). Nothing of that is in training: it is done to what was denoised, not while denoising.
     """
-
-    def prepare_latents(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return the noised latents that begin with the encoded image, and their condition (B, f, h, w, 33)."""
-
-        def in_its_dtype(_encoder: torch.nn.Module, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-            return (given[0].to(self.vae.dtype),)
-
-        with self.vae.encoder.register_forward_pre_hook(in_its_dtype):
-            return super().prepare_latents(*args, **kwargs)  # type: ignore[no-any-return]
 
 
 @torch.no_grad()
@@ -74,7 +73,7 @@ def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> np.ndar
     if guided and request.negative is not None:
         prompt |= _prompt(request.negative, "negative_")
     prompt = {name: tensor.to(pipeline._execution_device) for name, tensor in prompt.items()}
-    with evaluating(model), tiling(vae.vae, bool(options["vae_tiling"])):
+    with evaluating(model), tiling(vae.vae, bool(options["vae_tiling"])), encoding_in_its_dtype(vae.vae):
         output = pipeline(
             **image,
             **prompt,

@@ -42,8 +42,8 @@ def build(folder: Path, seed: int) -> None:
         pipeline = LTX2Pipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(**_config("scheduler")),
             vae=_make_vae(),
-            audio_vae=_make_audio_vae(),
-            text_encoder=_make_text_encoder(tokenizer),
+            audio_vae=make_audio_vae(),
+            text_encoder=make_text_encoder(tokenizer, _config("text_encoder")),
             tokenizer=tokenizer,
             connectors=LTX2TextConnectors(**_config("connectors")),
             transformer=LTX2VideoTransformer3DModel(**_config("transformer")),
@@ -63,9 +63,9 @@ def make_tokenizer(config: Mapping[str, Any]) -> GemmaTokenizer:
     return gemma.make_tokenizer(config, _SPECIAL, extra_special_tokens=images)
 
 
-def _make_text_encoder(tokenizer: GemmaTokenizer) -> Gemma3ForConditionalGeneration:
-    config = _config("text_encoder")
-    config["text_config"]["vocab_size"] = len(tokenizer)
+def make_text_encoder(tokenizer: GemmaTokenizer, config: Mapping[str, Any]) -> Gemma3ForConditionalGeneration:
+    """Make a Gemma 3 with random weights for a tokenizer's words; `config` says how large."""
+    config = {**config, "text_config": {**config["text_config"], "vocab_size": len(tokenizer)}}
     ids = tokenizer.convert_tokens_to_ids
     return Gemma3ForConditionalGeneration(
         Gemma3Config(
@@ -94,7 +94,8 @@ def _make_vae() -> AutoencoderKLLTX2Video:
 
 
 @torch.no_grad()
-def _make_audio_vae() -> AutoencoderKLLTX2Audio:
+def make_audio_vae() -> AutoencoderKLLTX2Audio:
+    """Make an audio VAE with random weights whose latents have unit variance."""
     vae = AutoencoderKLLTX2Audio(**_config("audio_vae")).eval()
     rate, hop, bins = vae.config.sample_rate, vae.config.mel_hop_length, vae.config.mel_bins
     mels = sound.log_mel(_tones(rate), rate, hop, bins)

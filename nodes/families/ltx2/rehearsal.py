@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video, LTX2Pipeline, LTX2VideoTransformer3DModel
-from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder
-from transformers import Gemma3ForConditionalGeneration, GemmaTokenizer
+from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder, LTX2VocoderWithBWE
+from transformers import Gemma3ForConditionalGeneration, Gemma4UnifiedForConditionalGeneration, GemmaTokenizer
 
 from vflow.nodes.families import parity
 from vflow.nodes.families.base import Batch, Draws
@@ -27,13 +27,13 @@ _AUDIO = (*(f"audio_{name}" for name in _VIDEO), "audio_num_frames")
 class Parity(parity.Parity):
     """What has to be equal, and where silent clips differ on purpose: their training keeps the two streams apart."""
 
-    networks: Mapping[str, Any] = {
-        "transformer": LTX2VideoTransformer3DModel,
-        "vae": AutoencoderKLLTX2Video,
-        "audio_vae": AutoencoderKLLTX2Audio,
-        "vocoder": LTX2Vocoder,
-        "text_encoder": Gemma3ForConditionalGeneration,
-        "connectors": LTX2TextConnectors,
+    networks: Mapping[str, tuple[Any, ...]] = {
+        "transformer": (LTX2VideoTransformer3DModel,),
+        "vae": (AutoencoderKLLTX2Video,),
+        "audio_vae": (AutoencoderKLLTX2Audio,),
+        "vocoder": (LTX2Vocoder, LTX2VocoderWithBWE),
+        "text_encoder": (Gemma3ForConditionalGeneration, Gemma4UnifiedForConditionalGeneration),
+        "connectors": (LTX2TextConnectors,),
     }
     unused = {"text_encoder": UNUSED}
     # the class's own default is another rotary embedding, which no published checkpoint has

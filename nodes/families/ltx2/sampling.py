@@ -13,7 +13,14 @@ from PIL import Image
 from vflow.engine.problems import Failure
 from vflow.nodes.families import drawing
 from vflow.nodes.families.base import Drawn, SamplingRequest, Sound
-from vflow.nodes.families.drawing import as_bytes, evaluating, step_teller, tell_pipeline, tiling
+from vflow.nodes.families.drawing import (
+    as_bytes,
+    encoding_in_its_dtype,
+    evaluating,
+    step_teller,
+    tell_pipeline,
+    tiling,
+)
 from vflow.nodes.families.ltx2.declaration import LTX2
 from vflow.nodes.families.ltx2.parts import Denoiser, VideoVAE, unwrapped
 
@@ -64,7 +71,8 @@ def draw(denoiser: Denoiser, vae: VideoVAE, request: SamplingRequest) -> Drawn:
     prompt = _joined(request.embeddings, "prompt", device, unwrapped(denoiser).dtype)
     if guided and request.negative is not None:
         prompt |= _joined(request.negative, "negative_prompt", device, unwrapped(denoiser).dtype)
-    with evaluating(unwrapped(denoiser)), tiling(vae.vae, bool(options["vae_tiling"])):
+    tiled = tiling(vae.vae, bool(options["vae_tiling"]))
+    with evaluating(unwrapped(denoiser)), tiled, encoding_in_its_dtype(vae.vae):
         output = pipeline(
             **prompt,
             **_first_frame(vae, request),

@@ -18,6 +18,7 @@ from safetensors import safe_open
 from vflow.engine.problems import Failure
 from vflow.nodes.families import loading
 from vflow.nodes.families.loading import load_network, read
+from vflow.nodes.families.sana import islands
 from vflow.nodes.values import DType, Part
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ def load(part: Part, folder: Path, dtype: DType) -> Denoiser | VideoVAE | TextSt
 
 def _load_denoiser(folder: Path, dtype: torch.dtype) -> Denoiser:
     scheduler = load_scheduler(folder / "scheduler")
-    return Denoiser(load_transformer(folder / "transformer", dtype), scheduler)
+    model = load_transformer(folder / "transformer", dtype)
+    islands.protect(model)
+    return Denoiser(model, scheduler)
 
 
 def _load_vae(folder: Path, dtype: torch.dtype) -> VideoVAE:

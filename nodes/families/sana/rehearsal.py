@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLWan, SanaVideoPipeline, SanaVideoTransformer3DModel
+from diffusers import (
+    AutoencoderKLWan,
+    FlowMatchEulerDiscreteScheduler,
+    SanaVideoPipeline,
+    SanaVideoTransformer3DModel,
+)
 from transformers import Gemma2Model, GemmaTokenizer
 
 from vflow.nodes.families import parity
@@ -31,10 +36,10 @@ _NAMES = (
 class Parity(parity.Parity):
     """What has to be equal: all of it."""
 
-    networks: Mapping[str, Any] = {
-        "transformer": SanaVideoTransformer3DModel,
-        "vae": AutoencoderKLWan,
-        "text_encoder": Gemma2Model,
+    networks: Mapping[str, tuple[Any, ...]] = {
+        "transformer": (SanaVideoTransformer3DModel,),
+        "vae": (AutoencoderKLWan,),
+        "text_encoder": (Gemma2Model,),
     }
     reshaped = {"transformer": (TABLE,)}
     prompts = ("A RED Ball  rolls to the LEFT",)
@@ -61,14 +66,19 @@ class Parity(parity.Parity):
         """Undo normalisation by the statistics in the VAE's configuration."""
         return denormalise(latents, vae.vae)
 
-    def schedule_doubts(self, scheduler: Any, written: Mapping[str, Any]) -> Iterator[str]:
-        """Compare; the shift may be written under another class's name, which a scheduler passes over by itself."""
+    def schedule_doubts(self, scheduler: Any, written: Mapping[str, Any], batch: Batch) -> Iterator[str]:
+        """Compare; the shift may be written under another class's name, which a scheduler passes over by itself.
+
+        Image to video has a scheduler of its own, Euler's, of which nothing but the shift is written.
+        """
         own = SHIFTS.get(type(scheduler))
         shifts = {name: written[name] for name in SHIFTS.values() if name in written}
         rest = {name: value for name, value in written.items() if name not in SHIFTS.values()}
+        if batch.image:
+            rest = {"_class_name": FlowMatchEulerDiscreteScheduler.__name__}
         if own is not None and shifts:
             rest[own] = shifts.get(own, next(iter(shifts.values())))
-        yield from super().schedule_doubts(scheduler, rest)
+        yield from super().schedule_doubts(scheduler, rest, batch)
 
     def noised(self, given: Mapping[str, Any], batch: Batch) -> torch.Tensor:
         """Take the latents as they are."""

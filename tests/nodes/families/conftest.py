@@ -1,9 +1,11 @@
-"""What the tests of every family share: training all weights of a miniature, by the modules that the loop uses."""
+"""What the tests of every family share: training all weights of a miniature as the loop does, and counting products."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vflow.nodes.families.base import FlowOptions
 from vflow.nodes.models import unfreezing
@@ -68,3 +70,37 @@ def saved_as(tmp_path):
         return loaded.eval()
 
     return save
+
+
+class _Products(TorchDispatchMode):
+    """Counts matrix products, convolutions and attentions by the types of what goes into them."""
+
+    _NAMED = ("mm", "bmm", "addmm", "baddbmm", "convolution")
+
+    def __init__(self):
+        super().__init__()
+        self.types = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        if name in self._NAMED or "attention" in name:
+            self.types[tuple(sorted({str(a.dtype) for a in args if isinstance(a, torch.Tensor)}))] += 1
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def products():
+    """Count what a forward multiplies, by type, as it is in inference and in training: `products(predict)`.
+
+    `predict` is called twice on a bfloat16 model, without autocast and with it, which is how the loop calls it.
+    """
+
+    def count(predict):
+        found = []
+        for autocast in (False, True):
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast), _Products() as counted:
+                predict()
+            found.append(counted.types)
+        return found
+
+    return count

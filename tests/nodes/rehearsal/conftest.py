@@ -22,7 +22,7 @@ from vflow.nodes.encoding.tensors import to_bytes
 from vflow.nodes.families import family
 from vflow.nodes.models import source
 from vflow.nodes.models.adapters import LoRA
-from vflow.nodes.rehearsal import forward, result, text, weights
+from vflow.nodes.rehearsal import again, forward, result, text, weights
 from vflow.nodes.rehearsal.stepping import Stepping
 from vflow.nodes.rehearsal.subject import Subject
 from vflow.nodes.training import TrainLoop, loop
@@ -54,7 +54,7 @@ class Rehearsed:
         self.checkpoint = folder / "checkpoint"
         self.family.build_miniature(self.checkpoint, 0, task)
         self.step = Step("train", bound=HEAVY, index=0)
-        self.number = 0
+        self.number, self.height, self.width = 0, HEIGHT, WIDTH
         self.captions = self.encoded(self.context())
         self.images = self.stills()
 
@@ -102,13 +102,14 @@ class Rehearsed:
 
     def latents(self, context):
         rules = self.family.rules
-        shape = rules.latent_shape(FRAMES, HEIGHT, WIDTH)
+        shape = rules.latent_shape(FRAMES, self.height, self.width)
         config = json.loads((self.checkpoint / "vae" / "config.json").read_text())
         channels = config.get("latent_channels") or config["z_dim"]
         generator = torch.Generator().manual_seed(int(digest(self.family.name)[:8], 16))
         values = torch.randn(channels, *shape, generator=generator)
         blob = context.put(to_bytes({"latents": values}), ".safetensors")
-        return Items.of({"a": Latent(blob=blob, frames=FRAMES, height=HEIGHT, width=WIDTH, fps=rules.fps)})
+        size = {"frames": FRAMES, "height": self.height, "width": self.width}
+        return Items.of({"a": Latent(blob=blob, fps=rules.fps, **size)})
 
     def subject(self, dtype="float32", **settings):
         context = self.context()
@@ -164,6 +165,12 @@ class Rehearsed:
 
     def _forward(self, dtype):
         yield from forward.checks(self.subject(dtype))
+
+    def _sound(self, _dtype):
+        context, recipe = self.context(), self.recipe("vae")
+        with context.load(recipe) as live:
+            samples = torch.rand(1, self.family.sound_format(live)[1], 16000) - 0.5
+            yield again.compared(self.family, self.family.parity(), live, samples, 0.6)
 
     def _result(self, dtype):
         subject = self.subject(dtype)

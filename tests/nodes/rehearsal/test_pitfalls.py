@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,10 +17,13 @@ from vflow.nodes.families.hunyuan15 import parts as hunyuan_parts
 from vflow.nodes.families.hunyuan15 import rehearsal as hunyuan_rehearsal
 from vflow.nodes.families.hunyuan15 import text as hunyuan_text
 from vflow.nodes.families.hunyuan15 import training as hunyuan_training
+from vflow.nodes.families.kandinsky5 import attention as kandinsky_attention
 from vflow.nodes.families.kandinsky5 import parts as kandinsky_parts
+from vflow.nodes.families.kandinsky5 import rehearsal as kandinsky_rehearsal
 from vflow.nodes.families.kandinsky5 import text as kandinsky_text
 from vflow.nodes.families.kandinsky5 import training as kandinsky_training
 from vflow.nodes.families.ltx2 import sampling as ltx_sampling
+from vflow.nodes.families.ltx2 import sound as ltx_sound
 from vflow.nodes.families.ltx2 import text as ltx_text
 from vflow.nodes.families.ltx2 import training as ltx_training
 from vflow.nodes.families.sana import parts as sana_parts
@@ -202,6 +206,17 @@ def guided_apart(monkeypatch, _rehearsed):
     monkeypatch.setattr(ltx_sampling, "_guidance", lambda *a: guidance(*a) | options)
 
 
+def dense(monkeypatch, rehearsed):
+    """Sparse attention (NABLA), which training does without; its kernel is one that a CPU has."""
+    entries = {"P": 0.3, "wT": 3, "wW": 1, "wH": 1, "add_sta": True, "method": "topcdf", "type": "nabla"}
+    in_config("transformer", **{f"attention_{name}": value for name, value in entries.items()})(None, rehearsed)
+    for module in (kandinsky_attention, kandinsky_rehearsal):
+        monkeypatch.setattr(module, "kernel_for", lambda _device, _width: kandinsky_attention.dense_within)
+    monkeypatch.setattr(rehearsed, "height", 128)
+    monkeypatch.setattr(rehearsed, "width", 256)
+    monkeypatch.setattr(kandinsky_training, "sparse_params", lambda *_: None)
+
+
 def under_another_prefix(monkeypatch, _rehearsed):
     class Prefixed:
         adapter_prefix = "unet."
@@ -232,6 +247,8 @@ PITFALLS = [
             in_arguments(ltx_training, lambda g: g | {"isolate_modalities": False})),
     Pitfall(8, "no sound at all", "ltx2", "forward", "transformer input", "audio_hidden_states",
             in_arguments(ltx_training, lambda g: {k: v for k, v in g.items() if k != "audio_hidden_states"})),
+    Pitfall(9, "statistics of channels for those of tokens", "ltx2", "sound", "sound latents", "sound",
+            replaced(ltx_sound, normalise=lambda tokens, vae: (tokens - vae.latents_mean[0]) / vae.latents_std[0])),
     Pitfall(10, "the class's own mlp_ratio", "sana", "weights", "weights", "have other shapes",
             in_config("transformer", mlp_ratio=2.5), edits=True, quick=True),
     Pitfall(10, "a table left random", "sana", "forward", "weights as loaded", "scale_shift_table", left_random,
@@ -252,6 +269,8 @@ PITFALLS = [
             in_config("transformer", visual_cond=None), edits=True, quick=True),
     Pitfall(16, "no zeros for the condition", "kandinsky5", "forward", "transformer input", "",
             replaced(kandinsky_training, with_condition=lambda _model, noised, _first: noised)),
+    Pitfall(17, "dense where the checkpoint is sparse", "kandinsky5", "forward", "transformer input", "sparse_params",
+            dense, edits=True),
     Pitfall(18, "padding that is masked", "hunyuan15", "forward", "transformer input", "ends in padding",
             replaced(hunyuan_text, stack=untrimmed)),
     Pitfall(19, "padding on the left", "hunyuan15", "text", "template", "padded on the left", padded_left),
@@ -290,3 +309,14 @@ def test_a_task_that_the_configuration_names_wrongly_does_not_matter(edited):
     rehearsed = edited("hunyuan15")
     in_config("transformer", task_type="i2v")(None, rehearsed)
     assert {check.status for check in rehearsed.look("forward").values()} == {"passed"}
+
+
+def test_the_page_names_every_check_and_family_of_a_pitfall():
+    page = (Path(__file__).parents[3] / "docs/rehearse.md").read_text()
+    injected = page.partition("## Pitfalls")[2].partition("The others are held elsewhere")[0]
+    titles = {"ltx2": "LTX-2", "hunyuan15": "HunyuanVideo 1.5", "kandinsky5": "Kandinsky 5", "sana": "Sana"}
+    rows = [row for row in injected.splitlines() if row.startswith("| ")]
+    for pitfall in PITFALLS:
+        of_any = pitfall.number in (28, 32)  # of every family
+        told = [row for row in rows if f"`{pitfall.check}`" in row and (of_any or titles[pitfall.family] in row)]
+        assert told, pitfall.named

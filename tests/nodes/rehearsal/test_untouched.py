@@ -2,8 +2,10 @@
 
 import pytest
 
+from ..families.ltx2.test_ltx2_newer import write  # noqa: TID252 - what builds such a checkpoint stands there
+
 FAMILIES = ("ltx2", "hunyuan15", "kandinsky5", "sana")
-TASKS = [(name, "t2v") for name in FAMILIES] + [(name, "i2v") for name in ("ltx2", "hunyuan15", "kandinsky5")]
+TASKS = [(name, "t2v") for name in FAMILIES] + [(name, "i2v") for name in FAMILIES]
 long = pytest.mark.long
 
 
@@ -44,3 +46,22 @@ def test_the_steps_and_what_they_give_pass(miniatures, name, task):
     result = rehearsed.look("result")
     assert statuses(result) == {}
     assert "the same bits" in result["adapter"].message
+
+
+@long
+def test_sound_passes(miniatures):
+    assert statuses(miniatures("ltx2").look("sound")) == {}
+
+
+@long
+@pytest.mark.parametrize("generation", ["2.3", "2.5"])
+def test_newer_generations_of_ltx_pass(miniatures, tmp_path, monkeypatch, generation):
+    """Their checkpoints have other connectors, attention, vocoder and text encoder."""
+    rehearsed = miniatures("ltx2")
+    write(rehearsed.checkpoint, tmp_path / generation, generation)
+    monkeypatch.setattr(rehearsed, "checkpoint", tmp_path / generation)
+    context = rehearsed.context()
+    monkeypatch.setattr(rehearsed, "captions", rehearsed.encoded(context))
+    monkeypatch.setattr(rehearsed, "blobs", context._blobs)
+    for look in ("weights", "text", "forward", "sound"):
+        assert statuses(rehearsed.look(look)) == {}

@@ -109,6 +109,18 @@ def test_it_trains_in_mixed_precision_from_weights_of_either_type(bench, optimiz
     assert {tensor.dtype for name, tensor in kept.items() if name.startswith("weight/")} == {wanted}
 
 
+def test_weights_of_another_type_than_their_neighbours_are_drawn_with_and_change_no_bit(bench):
+    recipe = unfrozen(bench.recipe(Transformer, "bfloat16"), pattern=PART)
+    settings = {"precision": "bf16", "optimizer": {"name": "adamw"}, "steps": 2}
+    plain = bench.train("full: in float32", transformer=recipe, **settings).adapter
+    watch = {"sampler": bench.sampler()}
+    watched = bench.train("full: drawn in bfloat16", transformer=recipe, watch=watch, sample_every=1, **settings)
+    assert watched.adapter == plain
+    drawn = [event.path for event in bench.said("published") if event.path.startswith("samples")]
+    assert drawn == ["samples/step-000001/square.mp4", "samples/step-000002/square.mp4"]
+    assert not [event for event in bench.said("log") if event.level == "warning"]
+
+
 def test_float32_masters_move_where_bfloat16_weights_would_not(bench):
     """A step far below what bfloat16 resolves adds up in float32: after four of them the weights are other ones."""
     recipe = unfrozen(bench.recipe(Transformer, "bfloat16"), pattern=PART)

@@ -8,7 +8,7 @@ from vflow.engine.problems import Failure, Interrupted
 from vflow.engine.values import Items
 from vflow.nodes.models.adapters import LoRA
 from vflow.nodes.models.offload import GroupOffloading
-from vflow.nodes.training import checkpoints
+from vflow.nodes.training import checkpoints, optim
 from vflow.nodes.values import EMPTY_ROW, Transformer
 
 
@@ -164,6 +164,13 @@ def test_a_loss_that_is_no_number_names_its_clips_and_keeps_nothing(bench):
         bench.train("nan", latents=Items.of(rows), checkpoint_every=1, batch_size=1)
     kept = checkpoints.states(bench.context("nan").work)
     assert all(state.step < 6 for state in kept)
+
+
+def test_gradients_that_are_no_numbers_keep_nothing_though_every_loss_was_one(bench, monkeypatch):
+    monkeypatch.setattr(optim, "clip_", lambda parameters, norm, clip=optim.clip_: clip(parameters, norm) / 0)
+    with pytest.raises(Failure, match="the gradients of step 1 are not finite"):
+        bench.train("inf", steps=1)
+    assert checkpoints.states(bench.context("inf").work) == []
 
 
 def test_samples_that_do_not_join_are_named(bench):

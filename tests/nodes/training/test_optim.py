@@ -51,7 +51,8 @@ def test_float32_weights_among_bfloat16_ones_are_not_rounded():
     optimizer = AdamWBf16(mixed, seed=1, **common)
     found, _ = trained(optimizer, mixed, 50)
     torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
-    assert [{t.dtype for t in optimizer.state[p].values()} for p in mixed] == [{torch.float32}, {torch.bfloat16}]
+    moments = [{optimizer.state[p][name].dtype for name in ("exp_avg", "exp_avg_sq")} for p in mixed]
+    assert moments == [{torch.float32}, {torch.bfloat16}]
 
 
 def test_steps_too_small_for_bfloat16_still_add_up():
@@ -94,6 +95,30 @@ def test_weights_without_a_gradient_stay():
     moved.grad = torch.ones_like(moved)
     AdamWBf16([moved, still], lr=0.1, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1).step()
     assert torch.equal(still, before)
+
+
+def test_weights_that_begin_later_or_rest_go_where_those_of_adamw_go():
+    """As the layers of the sound do where only some batches sound: their first update is as large as any first one."""
+    common = {"lr": 1e-2, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.1}
+
+    def run(kind, **more):
+        weights = parameters(torch.float32, (8,), (8,))
+        optimizer = kind(weights, **common, **more)
+        moved = []
+        for step in range(60):
+            for weight, rests in zip(weights, (False, step < 40 or step % 3), strict=True):
+                weight.grad = None if rests else weight.detach() - 0.5
+            before = weights[1].detach().clone()
+            optimizer.step()
+            moved.append((weights[1].detach() - before).abs().max().item())
+        return [weight.detach() for weight in weights], moved
+
+    wanted, _ = run(torch.optim.AdamW)
+    found, moved = run(AdamWBf16, seed=1)
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+    assert max(moved[:42]) == 0
+    assert moved[42] == pytest.approx(1e-2, rel=0.2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -180,6 +180,16 @@ def test_an_adapter_that_the_sound_does_not_pass_through_is_warned_of(bench, hea
     assert problem.remedy == "write target: attention at ApplyLoRA"
 
 
+def test_an_adapter_of_the_sound_alone_has_nothing_to_learn_from_silent_clips(bench):
+    pattern = r"transformer_blocks\.\d+\.(audio_attn1|video_to_audio_attn)\.to_q"
+    deaf = bench.transformer.having(LoRA(rank=2, alpha=2, pattern=pattern))
+    (problem,) = preflight(bench, deaf)[0]
+    assert (problem.severity, problem.where) == ("error", "inputs.transformer")
+    assert preflight(bench, deaf, linked=("audio",))[0] == []
+    with pytest.raises(Failure, match=r"nothing that trains takes part in what is said of [a-e]"):
+        bench.train("deaf", transformer=deaf, steps=1, gradient_checkpointing=True)
+
+
 def test_an_evaluation_of_another_task_is_warned_of(bench, heard):
     (problem,) = preflight(bench, heard, linked=("audio", "held_out_latents"))[0]
     assert "not to held_out_audio" in problem.message

@@ -248,6 +248,14 @@ def test_half_precision_mixes_in_float32_and_is_told_the_exact_time(checkpoint, 
     torch.testing.assert_close(said.prediction, full.prediction, atol=0.08, rtol=0.08)
 
 
+def test_mixed_precision_computes_in_float32_what_inference_does(checkpoint, rows, clip_latents, products):
+    model = FAMILY.load("transformer", checkpoint, "bfloat16")
+    batch = batch_of(clip_latents, [next(iter(rows.values()))])
+    inference, training = products(lambda: FAMILY.predict(model, batch, torch.tensor([0.5]), SeededDraws(1), PLAIN))
+    assert training == inference
+    assert inference["torch.bfloat16",] > 0
+
+
 def test_the_bare_module_and_a_wrapped_one_are_taken_too(denoiser, rows, clip_latents):
     class Wrapper(torch.nn.Module):
         def __init__(self, module):

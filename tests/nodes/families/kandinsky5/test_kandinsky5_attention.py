@@ -195,6 +195,19 @@ def test_the_first_frame_stays_clean_under_sparse_attention(sparse, batch, kerne
     assert given["sparse_params"]["visual_shape"] == (3, 8, 16)
 
 
+def test_mixed_precision_chooses_blocks_as_inference_does(sparse, batch, kernel, monkeypatch):
+    chosen, choose = [], attention.nablaT_v2
+
+    def watched(query, *arguments, **named):
+        chosen.append((query.dtype, torch.is_autocast_enabled("cpu")))
+        return choose(query, *arguments, **named)
+
+    monkeypatch.setattr(attention, "nablaT_v2", watched)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        FAMILY.predict(sparse, batch, torch.tensor([0.5]), SeededDraws(1), PLAIN)
+    assert set(chosen) == {(torch.bfloat16, False)}
+
+
 def test_sparse_training_reaches_every_adapted_layer(sparse, batch, kernel):
     from peft import LoraConfig
 

@@ -32,7 +32,7 @@ def evaluate(model, batch):
     return torch.stack(losses).mean().item()
 
 
-@pytest.mark.parametrize("target", ["attention", "attention_ff"])
+@pytest.mark.parametrize("target", ["attention", pytest.param("attention_ff", marks=pytest.mark.long)])
 def test_lora_on_two_clips_lowers_their_evaluation_loss(checkpoint, two_clips, target):
     model = FAMILY.load("transformer", checkpoint, "float32").transformer
     torch.manual_seed(0)

@@ -322,6 +322,14 @@ def test_a_transformer_without_condition_channels_gets_none(denoiser):
     assert training.with_condition(model, noised, False) is noised
 
 
+def test_mixed_precision_computes_in_float32_what_inference_does(checkpoint, embedding, clip_latents, products):
+    model = FAMILY.load("transformer", checkpoint, "bfloat16")
+    batch = batch_of(clip_latents, [embedding])
+    inference, training = products(lambda: FAMILY.predict(model, batch, torch.tensor([0.5]), SeededDraws(1), PLAIN))
+    assert training == inference
+    assert inference["torch.float32",] > 0
+
+
 def test_the_bare_module_and_a_wrapped_one_are_taken_too(denoiser, embedding, clip_latents):
     class Wrapper(torch.nn.Module):
         def __init__(self, module):

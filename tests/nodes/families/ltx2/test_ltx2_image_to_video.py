@@ -292,9 +292,12 @@ def test_the_image_decides_the_clip(denoiser, vae, request_of):
     assert not np.array_equal(plain, text)
 
 
-def test_half_precision_draws_from_an_image(checkpoint, request_of):
-    parts = [FAMILY.load(part, checkpoint, "bfloat16") for part in ("transformer", "vae")]
-    assert FAMILY.draw(*parts, request_of(2.0)).std() > 0
+@pytest.mark.parametrize("dtypes", [("bfloat16", "bfloat16"), ("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_transformer_and_vae_of_any_types_draw_from_an_image(checkpoint, denoiser, vae, request_of, dtypes):
+    parts = [FAMILY.load(p, checkpoint, t) for p, t in zip(("transformer", "vae"), dtypes, strict=True)]
+    drawn, exact = FAMILY.draw(*parts, request_of(2.0)), FAMILY.draw(denoiser, vae, request_of(2.0))
+    assert np.abs(drawn.astype(float) - exact).mean() < 8
+    assert np.abs(drawn[0].astype(float) - exact[0]).mean() < 4
 
 
 @pytest.fixture(scope="module")

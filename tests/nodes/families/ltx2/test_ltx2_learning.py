@@ -44,7 +44,7 @@ def evaluate(model, samples, held_out):
     return torch.stack(losses).mean().item()
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 @pytest.mark.parametrize("target", ["video_attention", "attention_ff"])
 def test_thirty_steps_lower_the_evaluation_loss(checkpoint, samples, seed, target):
     model = FAMILY.load("transformer", checkpoint, "float32").transformer

@@ -271,6 +271,16 @@ def test_what_is_heard_and_what_is_seen_change_each_other_and_silent_clips_hear_
     assert torch.equal(predict(None).target, plain.target)
 
 
+def test_mixed_precision_computes_in_float32_what_inference_does(
+    checkpoint, embedding, clip_latents, audio_latents, products
+):
+    model = FAMILY.load("transformer", checkpoint, "bfloat16")
+    batch = sounding(clip_latents, embedding, audio_latents)
+    inference, training = products(lambda: FAMILY.predict(model, batch, torch.tensor([0.5]), SeededDraws(1), PLAIN))
+    assert training == inference
+    assert list(training) == [("torch.bfloat16",)]
+
+
 def test_a_clean_first_frame_leaves_the_sound_at_its_level(denoiser, embedding, clip_latents, audio_latents):
     seen = {}
     denoiser.transformer.register_forward_pre_hook(lambda _m, _a, kwargs: seen.update(kwargs), with_kwargs=True)

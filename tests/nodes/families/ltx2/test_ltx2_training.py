@@ -273,7 +273,9 @@ def test_group_offload_between_cpu_and_cpu_gives_the_same_bits(checkpoint, denoi
     assert torch.equal(said.prediction, plain.prediction)
 
 
-def test_gradient_checkpointing_gives_the_same_gradients(checkpoint, embedding, clip_latents):
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("options", [PLAIN, ALWAYS])
+def test_gradient_checkpointing_gives_the_same_gradients(checkpoint, embedding, clip_latents, options, mixed):
     gradients = []
     for checkpointing in (False, True):
         model = FAMILY.load("transformer", checkpoint, "float32").transformer
@@ -282,7 +284,9 @@ def test_gradient_checkpointing_gives_the_same_gradients(checkpoint, embedding, 
         model.train()
         if checkpointing:
             model.enable_gradient_checkpointing()
-        said = FAMILY.predict(model, batch_of(clip_latents, [embedding]), torch.tensor([0.5]), SeededDraws(1), PLAIN)
+        batch = batch_of(clip_latents, [embedding])
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            said = FAMILY.predict(model, batch, torch.tensor([0.5]), SeededDraws(1), options)
         (said.prediction - said.target).square().mean().backward()
         gradients.append([p.grad for p in model.parameters() if p.requires_grad])
     assert len(gradients[0]) == 128

@@ -30,7 +30,9 @@ def evaluate(model, batch):
     return torch.stack(losses).mean().item()
 
 
-@pytest.mark.parametrize(("target", "steps"), [("attention", 120), ("all_linear", 60)])
+@pytest.mark.parametrize(
+    ("target", "steps"), [("attention", 120), pytest.param("all_linear", 60, marks=pytest.mark.long)]
+)
 def test_overfitting_two_clips_lowers_the_evaluation_loss_by_three_tenths(checkpoint, batch, target, steps):
     model = FAMILY.load("transformer", checkpoint, "float32").transformer
     torch.manual_seed(0)

@@ -244,6 +244,14 @@ def test_half_precision_mixes_in_float32_and_answers_in_float32(checkpoint, embe
     torch.testing.assert_close(said.prediction, full.prediction, atol=0.1, rtol=0.1)
 
 
+def test_mixed_precision_computes_in_float32_what_inference_does(checkpoint, embedding, clip_latents, products):
+    model = FAMILY.load("transformer", checkpoint, "bfloat16")
+    batch = batch_of(clip_latents, [embedding])
+    inference, training = products(lambda: FAMILY.predict(model, batch, torch.tensor([0.5]), SeededDraws(1), ALWAYS))
+    assert training == inference
+    assert inference["torch.float32",] == 2 * len(model.transformer.transformer_blocks)
+
+
 def test_the_bare_module_and_a_wrapped_one_are_taken_too(denoiser, embedding, clip_latents):
     class Wrapper(torch.nn.Module):
         def __init__(self, module):
@@ -273,7 +281,9 @@ def test_group_offload_between_cpu_and_cpu_gives_the_same_bits(checkpoint, denoi
     assert torch.equal(said.prediction, plain.prediction)
 
 
-def test_gradient_checkpointing_gives_the_same_gradients(checkpoint, embedding, clip_latents):
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("options", [PLAIN, ALWAYS])
+def test_gradient_checkpointing_gives_the_same_gradients(checkpoint, embedding, clip_latents, options, mixed):
     gradients = []
     for checkpointing in (False, True):
         model = FAMILY.load("transformer", checkpoint, "float32").transformer
@@ -282,7 +292,9 @@ def test_gradient_checkpointing_gives_the_same_gradients(checkpoint, embedding, 
         model.train()
         if checkpointing:
             model.enable_gradient_checkpointing()
-        said = FAMILY.predict(model, batch_of(clip_latents, [embedding]), torch.tensor([0.5]), SeededDraws(1), PLAIN)
+        batch = batch_of(clip_latents, [embedding])
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            said = FAMILY.predict(model, batch, torch.tensor([0.5]), SeededDraws(1), options)
         (said.prediction - said.target).square().mean().backward()
         gradients.append([p.grad for p in model.parameters() if p.requires_grad])
     assert len(gradients[0]) == 48

@@ -1,0 +1,33 @@
+"""What holds for the whole suite."""
+
+import gc
+import sys
+
+import pytest
+
+_looked_through = 0  #: how many modules were imported when garbage was last told from what stays
+
+
+def _leave_imports_out_of_collections():
+    """Freeze what was imported, once much has been.
+
+    Releasing a model looks for cycles among all objects. With the million of the libraries and of the tests around,
+    each time takes longer than what most tests do.
+    """
+    global _looked_through
+    if len(sys.modules) - _looked_through > 50:
+        gc.collect()
+        gc.freeze()
+        _looked_through = len(sys.modules)
+
+
+def pytest_collection_finish():
+    _leave_imports_out_of_collections()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown():
+    """After a test's own objects are gone: libraries import parts of themselves when these are first used."""
+    result = yield
+    _leave_imports_out_of_collections()
+    return result
