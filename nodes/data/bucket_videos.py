@@ -41,7 +41,8 @@ class BucketVideos(Node):
         when="path",
         min_length=1,
         description="Folder of clips (.mp4 .mov .mkv .webm .avi), sub-folders too, relative to the current folder; or "
-        "drawn ones: sample://shapes, sample://shapes?clips=24&seed=0, sample://sounding.",
+        "drawn ones: sample://shapes, sample://shapes?clips=24&seed=0, sample://sounding, sample://world, "
+        "sample://lesson.",
     )
     resolution: Resolution | Annotated[tuple[Size, ...], Field(min_length=1)] | None = Field(
         None,

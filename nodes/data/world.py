@@ -119,6 +119,13 @@ def general(clips: int, seed: int) -> Iterator[Scene]:
 
 
 def lesson(clips: int, seed: int) -> Iterator[Scene]:
+    """Yield scenes of the lesson; every second one shows what is known, since what is not shown is forgotten."""
+    new, old = taught(clips, seed), general(clips, seed)
+    for number in range(clips):
+        yield next(old if number % 2 else new)
+
+
+def taught(clips: int, seed: int) -> Iterator[Scene]:
     """Yield scenes of the lesson's motion, its colours and the known shapes taking turns."""
     shown = list(itertools.product(KNOWN_SHAPES, LESSON_COLOURS))
     for number in range(clips):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,18 +30,30 @@ class Clip:
 
 
 def validate(
-    context: Context, transformer: Transformer, sampler: Sampling, adapters: Items[Learned] | None
+    context: Context, transformer: Transformer, sampler: Sampling, adapters: Items[Learned]
 ) -> Iterator[Videos]:
     """Yield the clips of each adapter; the base is loaded once, and bit-equal again between two adapters.
 
-    Without a list of adapters, yield those of the transformer as it is. Whole weights are loaded in place of the base,
-    and let go of before the next.
+    Whole weights are loaded in place of the base, and let go of before the next.
 
     Raises:
         GraphError: one is of another family.
         Failure: one does not fit the transformer.
     """
-    recipes = [(transformer, None)] if adapters is None else [(one.onto(transformer), one.step) for one in adapters]
+    recipes = [(adapter.onto(transformer), adapter.step) for adapter in adapters]
+    yield from draw(context, transformer, sampler, recipes)
+
+
+def draw(
+    context: Context, transformer: Transformer, sampler: Sampling, recipes: Sequence[tuple[Transformer, int | None]]
+) -> Iterator[Videos]:
+    """Yield the clips of each recipe, which comes with the step that it was trained to; None: it was not.
+
+    Of the models that are loaded for it, only the transformer's own base stays loaded.
+
+    Raises:
+        Failure: one cannot be loaded.
+    """
     done, total = 0, len(recipes) * len(sampler.prompts)
 
     def stop_if_asked(_step: int, _steps: int) -> None:

@@ -20,7 +20,7 @@ class Strip(Node):
     stills: int = Field(6, ge=1, le=64, description="How many stills of each clip, its first and its last among them.")
     height: int = Field(96, ge=16, le=1024, description="Height of a still in pixels.")
 
-    def run(self, context: Context, clips: Items[Videos], before: Items[Videos] | None = None) -> Picture:
+    def run(self, context: Context, clips: Items[Videos], before: Videos | None = None) -> Picture:
         """Return the picture; prompts are in the order of the clips.
 
         Raises:
@@ -28,4 +28,4 @@ class Strip(Node):
         """
         from vflow.nodes.validation import stills
 
-        return stills.picture(self, context, [*(before or ()), *clips])
+        return stills.picture(self, context, [*([before] if before else []), *clips])

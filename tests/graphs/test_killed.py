@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 import yaml
 
-from .conftest import environment
+from .conftest import environment, run_here
 
 STEPS, EVERY = 40, 8
 LORA = "outputs/lora/pytorch_lora_weights.safetensors"
@@ -32,9 +32,12 @@ class Runner:
     def __init__(self, place, graph, clips):
         self.place, self.graph, self.clips = place, graph, clips
 
+    def words(self, out):
+        given = ("--set", f"clips={self.clips}", "--set", f"steps={STEPS}")
+        return ["run", str(self.graph), "--profile", "tiny", *given, "--out", str(out), "--json"]
+
     def start(self, store, out, *python):
-        words = ["run", self.graph, "--profile", "tiny", "--set", f"clips={self.clips}", "--set", f"steps={STEPS}"]
-        words = [sys.executable, *(python or ("-m", "vflow.engine")), *map(str, words), "--out", str(out), "--json"]
+        words = [sys.executable, *(python or ("-m", "vflow.engine")), *self.words(out)]
         env = os.environ | environment(store)
         return subprocess.Popen(
             words, env=env, cwd=self.place, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -94,8 +97,10 @@ def runner(quickstart, tmp_path_factory):
 @pytest.fixture(scope="session")
 def undisturbed(runner, quickstart):
     """The adapter's bytes of a run that nobody disturbed; what the quickstart encoded is not encoded again."""
-    runner.finish(quickstart.store, runner.place / "calm-run")
-    return (runner.place / "calm-run" / LORA).read_bytes()
+    out = runner.place / "calm"
+    result = run_here(*runner.words(out), store=quickstart.store, cwd=runner.place)
+    assert result.returncode == 0, result.stderr
+    return (out / LORA).read_bytes()
 
 
 MOMENTS = [

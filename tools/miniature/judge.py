@@ -47,7 +47,7 @@ def main() -> None:
     untaught = [name for name in world.COLOURS if name not in world.LESSON_COLOURS]
     sets = {
         "known": list(world.general(given.prompts, 9000)),
-        "lesson": list(world.lesson(given.prompts // 2, 9000)),
+        "lesson": list(world.taught(given.prompts // 2, 9000)),
         "lesson, untaught colour": [
             world.named(shape, colour, world.LESSON_MOTION, ground, 9000)
             for colour in untaught

@@ -22,7 +22,9 @@ def test_what_is_known_has_each_colour_with_each_shape_and_each_motion_but_not_a
 
 
 def test_the_lesson_is_one_unknown_motion_and_leaves_some_colours_out():
-    scenes = list(world.lesson(48, 0))
+    scenes = list(world.lesson(96, 0))[::2]
+    assert scenes == list(world.taught(48, 0))
+    assert all(world.is_known(scene) for scene in list(world.lesson(96, 0))[1::2])
     assert {scene.motion for scene in scenes} == {world.LESSON_MOTION}
     assert world.LESSON_MOTION not in world.KNOWN_MOTIONS
     assert {scene.colour for scene in scenes} == set(world.LESSON_COLOURS) < set(world.COLOURS)

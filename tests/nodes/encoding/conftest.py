@@ -30,7 +30,7 @@ class Studio:
         self.vae.fetch(self.context)
 
     def recipe(self, kind):
-        return kind(source=source.resolve("tiny://ltx2", kind.part, self.context), dtype="float32")
+        return kind(source=source.resolve("tiny://ltx2?random", kind.part, self.context), dtype="float32")
 
     def clip(self, name, width=64, height=64, frames=9):
         """Write a clip and return a window on all of it."""

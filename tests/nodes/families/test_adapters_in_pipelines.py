@@ -67,7 +67,7 @@ class Stage:
         self.file = self.trained()
 
     def recipe(self, kind):
-        return kind(source=source.resolve(f"tiny://{self.name}", kind.part, self.context), dtype="float32")
+        return kind(source=source.resolve(f"tiny://{self.name}?random", kind.part, self.context), dtype="float32")
 
     def trained(self):
         """Write an adapter that does something, as a training does."""

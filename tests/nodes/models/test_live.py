@@ -12,7 +12,7 @@ from vflow.nodes.models.nodes import ApplyLoRA, GroupOffload, LoadTextEncoder, L
 from vflow.nodes.models.trained import without_trained
 from vflow.nodes.values import Adapter
 
-MODEL = "tiny://ltx2"
+MODEL = "tiny://ltx2?random"
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vflow.engine.problems import GraphError
+from vflow.engine.problems import Failure, GraphError
 from vflow.nodes import families
+from vflow.nodes.models import fetch
 from vflow.nodes.models.source import miniature_seed, resolve
 
 
@@ -26,6 +27,31 @@ def test_a_miniature_is_family_builder_version_and_seed(toy, context, monkeypatc
     assert one.identity != resolve("tiny://toy", "vae", context).identity
     monkeypatch.setattr(type(toy), "miniature_version", 2)
     assert one.identity != resolve("tiny://toy", "transformer", context).identity
+
+
+def test_a_trained_miniature_is_its_files_like_any_other_checkpoint(toy, context, checkpoint, monkeypatch):
+    random = resolve("tiny://toy", "transformer", context)
+    monkeypatch.setattr(type(toy), "trained_miniature", checkpoint)
+    trained = resolve("tiny://toy", "transformer", context)
+    assert (trained.kind, trained.model) == ("tiny", "tiny://toy")
+    assert trained.files == resolve(str(checkpoint), "transformer", context).files
+    assert trained.content == resolve(str(checkpoint), "transformer", context).content
+    assert fetch.folder_of(trained, context) == checkpoint
+    assert fetch.is_fetched(trained, context)
+    fetch.fetch(trained, context)
+    assert toy.built == 0
+    for name in ("?random", "?seed=0"):
+        assert resolve(f"tiny://toy{name}", "transformer", context).identity == random.identity
+
+
+def test_a_trained_miniature_that_is_not_whole_is_told(toy, context, checkpoint, monkeypatch):
+    monkeypatch.setattr(type(toy), "trained_miniature", checkpoint)
+    trained = resolve("tiny://toy", "vae", context)
+    shutil.rmtree(checkpoint / "vae")
+    assert "install vflow again" in problem("tiny://toy", context, "vae")
+    assert not fetch.is_fetched(trained, context)
+    with pytest.raises(Failure, match="gone"):
+        fetch.fetch(trained, context)
 
 
 @given(st.integers(0, 10**18 - 1))

@@ -38,7 +38,7 @@ class Bench:
         return NodeContext(self.world, self.step)
 
     def recipe(self, kind, dtype="float32"):
-        return kind(source=source.resolve("tiny://ltx2", kind.part, self.context()), dtype=dtype)
+        return kind(source=source.resolve("tiny://ltx2?random", kind.part, self.context()), dtype=dtype)
 
     def prepare(self):
         self.transformer, self.vae = self.recipe(Transformer), self.recipe(VAE)

@@ -161,7 +161,7 @@ def test_published_weights_load_again_and_train_on(bench, full, tmp_path):
 
     result = bench.train("full: first", transformer=full, **FULL).adapter
     folder = folder_of(bench, result, tmp_path / "out")
-    given = LoadTransformer(model="tiny://ltx2", dtype="float32", weights=str(folder)).run(bench.context())
+    given = LoadTransformer(model="tiny://ltx2?random", dtype="float32", weights=str(folder)).run(bench.context())
     assert given.identity == result.onto(bench.transformer).identity
     assert LoadWeights(source=str(folder)).run(bench.context()).identity == result.identity
     more = bench.train("full: second", transformer=Unfreeze(pattern=PART).run(bench.context(), given), **FULL).adapter

@@ -35,7 +35,7 @@ class Stage:
         self.lora = self.transformer.having(LoRA(rank=2, alpha=2, pattern=pattern))
 
     def recipe(self, kind):
-        return kind(source=source.resolve("tiny://ltx2", kind.part, self.context), dtype="float32")
+        return kind(source=source.resolve("tiny://ltx2?random", kind.part, self.context), dtype="float32")
 
     def encoded(self, prompts):
         texts = Items.of({row: Caption(text=text) for row, text in prompts.items()}) + EncodeText().also(Items())

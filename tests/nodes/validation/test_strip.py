@@ -8,7 +8,7 @@ from vflow.engine.values import Items
 from vflow.nodes.data.decode import write_video
 from vflow.nodes.data.pictures import from_png
 from vflow.nodes.validation.strip import Strip
-from vflow.nodes.validation.validate import Validate
+from vflow.nodes.validation.validate import Draw
 from vflow.nodes.values import Video, Videos
 
 
@@ -20,7 +20,7 @@ def plain(stage, **shades):
             tints = (shade + 20 * np.arange(9)).astype(np.uint8)
             write_video(folder / "clip.mp4", np.broadcast_to(tints[:, None, None, None], (9, 32, 48, 3)), 25)
             videos.append(Video(blob=stage.context.put(folder / "clip.mp4", ".mp4"), prompt=f"a {row}", row=row))
-    return Items.of({"": Videos(videos=tuple(videos))})
+    return Videos(videos=tuple(videos))
 
 
 def stills(stage, picture, lines, count):
@@ -31,7 +31,7 @@ def stills(stage, picture, lines, count):
 
 
 def test_a_transformer_without_adapter_draws_as_one_with_an_adapter_that_does_nothing(stage):
-    (alone,) = Validate().run(stage.context, stage.transformer, stage.sampling())
+    alone = Draw().run(stage.context, stage.transformer, stage.sampling())
     (nothing,) = stage.draw(stage.adapter(0.0))
     assert alone.identity == nothing.identity
     assert alone.step is None
@@ -39,7 +39,7 @@ def test_a_transformer_without_adapter_draws_as_one_with_an_adapter_that_does_no
 
 def test_each_prompt_has_what_was_before_above_what_came_after(stage):
     before, after = plain(stage, disc=20, square=40), plain(stage, disc=60, square=80)
-    picture = Strip(stills=3, height=32).run(stage.context, after, before)
+    picture = Strip(stills=3, height=32).run(stage.context, Items.of({"": after}), before)
     shown = stills(stage, picture, lines=2, count=3)
     expected = [[first, first + 80, first + 160] for first in (20, 60, 40, 80)]
     np.testing.assert_allclose(shown, expected, atol=3)
@@ -47,7 +47,7 @@ def test_each_prompt_has_what_was_before_above_what_came_after(stage):
 
 
 def test_a_clip_with_fewer_frames_than_stills_shows_each_once(stage):
-    picture = Strip(stills=64, height=32).run(stage.context, plain(stage, disc=20))
+    picture = Strip(stills=64, height=32).run(stage.context, Items.of({"": plain(stage, disc=20)}))
     assert from_png(stage.context.blob_path(picture.blob)).shape[1] == 9 * 48 + 8 * 4
 
 
