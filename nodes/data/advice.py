@@ -43,7 +43,7 @@ def says_motion(text: str) -> bool:
 def still(captions: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Yield a warning if most captions (name, text) are English and have no word of motion."""
     english = [(name, text) for name, text in captions if _ENGLISH.search(text)]
-    lacking = [name for name, text in english if not says_motion(text)]
+    lacking = sorted(name for name, text in english if not says_motion(text))
     if len(lacking) * 2 > len(captions):
         yield (
             f"{len(lacking)} of {len(captions)} captions have no word of motion ({', '.join(lacking[:_NAMED])}), which "
@@ -53,7 +53,7 @@ def still(captions: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 def short(texts: Sequence[tuple[str, str]], least: int, title: str, what: str) -> Iterator[str]:
     """Yield a warning if most texts (name, text) have fewer words than a family wants; `what` they are: captions."""
-    few = [name for name, text in texts if len(text.split()) < least]
+    few = sorted(name for name, text in texts if len(text.split()) < least)
     if least and len(few) * 2 > len(texts):
         named = ", ".join(few[:_NAMED])
         yield f"{len(few)} of {len(texts)} {what} are short ({named}): {title} wants {least} words or more"

@@ -20,6 +20,8 @@ _LEAST_WAY = 8.0
 _LEAST_PIXELS = 20
 #: at most this share of strays in a clip that counts as right
 STRAYS = 0.1
+#: the least that counts as exact: how steady the size is, and how far the way may be off, in parts of the width
+STEADY, OFF = 0.75, 0.05
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Measured:
     motion: str  #: the nearest of the world's motions; "" where nothing moves straight
     centres: np.ndarray  #: (F, 2), x and y of the shape's middle; NaN where a frame shows none
     radius: float  #: of a circle with the shape's area, median over the frames
+    steady: float  #: its smallest area in a frame, in parts of the median
     strays: float  #: share of the pixels unlike the ground that lie apart from the shape
 
 
@@ -42,7 +45,8 @@ def measure(clip: np.ndarray) -> Measured:
     unlike = apart > _APART
     middles = [_middle(frame) for frame in unlike]
     near = np.stack([_within(middle, frame.shape) for middle, frame in zip(middles, unlike, strict=True)]) & unlike
-    known = near.sum((1, 2)) >= _LEAST_PIXELS
+    areas = near.sum((1, 2))
+    known = areas >= _LEAST_PIXELS
     centres = np.full((len(clip), 2), np.nan)
     # each pixel counts as much as it is unlike the ground: smooth edges are halves
     for number in np.flatnonzero(known):
@@ -55,7 +59,8 @@ def measure(clip: np.ndarray) -> Measured:
         colour=_nearest(_body(seen, ground), world.COLOURS) if len(seen) else "",
         motion=_motion(centres),
         centres=centres,
-        radius=float(np.median(np.sqrt(near.sum((1, 2)) / math.pi))),
+        radius=float(np.median(np.sqrt(areas / math.pi))),
+        steady=float(areas.min() / max(1.0, np.median(areas))),
         strays=float(1 - near.sum() / unlike.sum()) if unlike.any() else 0.0,
     )
 
@@ -64,6 +69,11 @@ def is_right(shown: Measured, scene: world.Scene) -> bool:
     """Tell whether a clip has a scene's colour and motion, in every frame, and little that does not belong to it."""
     whole = not np.isnan(shown.centres).any()
     return whole and shown.colour == scene.colour and shown.motion == scene.motion and shown.strays <= STRAYS
+
+
+def is_exact(shown: Measured, scene: world.Scene) -> bool:
+    """Tell whether a clip is right, on the caption's way, and of one size throughout."""
+    return is_right(shown, scene) and shown.steady >= STEADY and centre_error(shown, scene) <= OFF
 
 
 def centre_error(shown: Measured, scene: world.Scene) -> float:

@@ -95,6 +95,8 @@ class Sampler(Node):
                 yield from self._other_size(vae)
 
     def _warnings(self, vae: VAE) -> Iterator[Problem]:
+        if vae.source.kind == "tiny" and vae.source.files:
+            return  # what is usual is so of the real model: a trained miniature follows its captions without guidance
         usual, (least, most) = vae.family.sampling_of(vae.source).guidance, _USUAL_GUIDANCE
         if self.guidance is None or least <= self.guidance <= most or not least <= usual <= most:
             return

@@ -144,6 +144,7 @@ def test_trackers_checkpoint_limits_and_prompts_train_nothing(copy, read):
 
 def test_an_adapter_is_drawn_from_without_training(quickstart, vflow_here):
     words = ("run", "ltx2_sample", "--profile", "tiny", "--set", f"adapter={quickstart.run / 'outputs/lora'}")
+    words += ("--set", "model=tiny://ltx2?random")
     result = vflow_here(*words, "--out", "sampled", store=quickstart.store, cwd=quickstart.place)
     assert result.returncode == 0, result.stderr
     drawn = next((quickstart.place / "sampled/outputs/videos").glob("*.mp4"))

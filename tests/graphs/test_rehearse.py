@@ -1,7 +1,6 @@
 """`vflow rehearse` on shipped graphs: everything passes on the miniatures, and runs cite it and use what it encoded."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +11,9 @@ OTHERS.remove("sana_lora")
 
 
 @pytest.fixture
-def rehearse(vflow_process, tmp_path):
+def rehearse(vflow_here, tmp_path):
     def call(command, graph, *words):
-        result = vflow_process(command, graph, "--profile", "tiny", *words, store=tmp_path / "store", cwd=tmp_path)
+        result = vflow_here(command, graph, "--profile", "tiny", *words, store=tmp_path / "store", cwd=tmp_path)
         assert result.returncode == 0, result.stdout + result.stderr
         return result
 
@@ -44,7 +43,7 @@ def test_a_shipped_graph_is_rehearsed_and_its_plan_cites_that(rehearse):
 
 @pytest.mark.long
 @pytest.mark.parametrize("graph", OTHERS)
-def test_every_shipped_training_is_rehearsed_without_a_fault(rehearse, graph):
+def test_every_shipped_training_is_rehearsed_without_a_fault(rehearse, tmp_path, graph):
     found = json.loads(rehearse("rehearse", graph, "--json").stdout)
     assert [check for check in found["checks"] if check["status"] != "passed"] == []
-    assert not (Path("store") / "work").exists()
+    assert not (tmp_path / "store/work").exists()

@@ -7,24 +7,26 @@ import pytest
 
 from .conftest import ROOT
 
-SAMPLE = "sana_i2v_lora"  #: the quickest; `ltx2_lora`, `ltx2_audio_lora` and `sana_full` have test files of their own
 TRAININGS = sorted(path.stem for path in (ROOT / "graphs").glob("*.yaml") if "type: TrainLoop" in path.read_text())
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "peft", "av", "numpy"}
 
 
-def long_but_for(sample, names):
-    return [name if name == sample else pytest.param(name, marks=pytest.mark.long) for name in names]
-
-
-@pytest.mark.parametrize("name", long_but_for(SAMPLE, TRAININGS))
-def test_it_runs_from_cold_and_again_without_torch(vflow_process, read, monkeypatch, tmp_path, name):
-    def run(out):
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        # the quickest; `ltx2_lora`, `ltx2_audio_lora` and `sana_full` have test files of their own
+        ("sana_i2v_lora", "vflow_here"),
+        *(pytest.param(name, "vflow_process", marks=pytest.mark.long) for name in TRAININGS),
+    ],
+)
+def test_it_runs_from_cold_and_again_without_torch(vflow_process, read, monkeypatch, tmp_path, request, name, first):
+    def run(out, call):
         words = ("run", name, "--profile", "tiny", "--out", tmp_path / out)
-        result = vflow_process(*words, store=tmp_path / "store", cwd=tmp_path)
+        result = call(*words, store=tmp_path / "store", cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         return result, read.summary(tmp_path / out)["nodes"]
 
-    _, cold = run("cold")
+    _, cold = run("cold", request.getfixturevalue(first))
     assert "computed" in {node["state"] for node in cold.values()}
     made = sorted(path.relative_to(tmp_path / "cold") for path in (tmp_path / "cold/outputs").rglob("*"))
     assert {path.suffix for path in made} >= {".safetensors", ".mp4"}
@@ -32,7 +34,7 @@ def test_it_runs_from_cold_and_again_without_torch(vflow_process, read, monkeypa
     assert losses[-1] < losses[0]
 
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
-    result, again = run("again")
+    result, again = run("again", vflow_process)
     imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in result.stderr.splitlines()}
     assert "vflow" in imported
     assert not imported & HEAVY

@@ -38,6 +38,17 @@ def main() -> None:
     else:
         trained = LTX2VideoTransformer3DModel.from_pretrained(given.transformer)
         assemble(given.work, "vae", trained, torch.float16).save_pretrained(given.work / "whole")
+        forget_places(given.work / "whole")
+
+
+def forget_places(folder: Path) -> None:
+    """Take out of the configurations from where on this machine the parts were loaded."""
+    for file in folder.glob("*/config.json"):
+        config = json.loads(file.read_text())
+        config.pop("_name_or_path", None)
+        file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(0o644)
 
 
 def make_transformer(seed: int) -> LTX2VideoTransformer3DModel:

@@ -47,7 +47,7 @@ STAGES = (
     Stage(1200, 1, 32, 1.5e-3, 1.5e-3),
     Stage(1400, 9, 8, 1.5e-3, 1.4e-3),
     Stage(2600, 17, 4, 1.4e-3, 3e-4),
-    Stage(6000, 17, 4, 8e-4, 0.0, encoder=False),
+    Stage(4800, 17, 4, 8e-4, 0.0, encoder=False),
 )
 WARM_UP = 50
 #: how much more an error on the shape counts than one on the ground

@@ -142,7 +142,8 @@ class LTX2(Family):
         ),
     }
     default_lora_target = "video_attention"
-    widths = frozenset({4096, 2048, 32, 16})
+    widths = frozenset({4096, 2048, 192, 32, 16})
+    trained_miniature = Path(__file__).with_name("trained")
     sound = True
     sound_modules = _in_blocks(r"(?:audio_attn[12]|audio_to_video_attn|video_to_audio_attn|audio_ff)\..+")
     sound_target = "attention"

@@ -24,6 +24,7 @@ def test_every_scene_of_the_world_is_right_as_it_is_drawn():
         shown = scores.measure(world.draw(one))
         assert (shown.colour, shown.motion, shown.ground) == (colour, motion, ground), one
         assert scores.is_right(shown, one)
+        assert scores.is_exact(shown, one)
         assert shown.strays == 0
         assert scores.centre_error(shown, one) < 0.03, one
 
@@ -62,6 +63,16 @@ def test_an_empty_clip_a_resting_shape_and_pure_noise_are_wrong():
     assert (rest.motion, rest.colour) == ("", "red")
     noise = np.random.default_rng(0).integers(0, 256, (world.FRAMES, world.SIDE, world.SIDE, 3), np.uint8)
     assert scores.measure(noise).strays > 0.5
+
+
+def test_a_shape_that_shrinks_on_its_way_or_leaves_it_is_right_but_not_exact():
+    shrinking = world.draw(scene())
+    shrinking[-1] = world.draw(scene(radius=6.0))[-1]
+    beside = world.draw(scene(travel=0.5))
+    for clip in (shrinking, beside):
+        shown = scores.measure(clip)
+        assert scores.is_right(shown, scene())
+        assert not scores.is_exact(shown, scene())
 
 
 def test_strays_are_what_lies_apart_from_the_shape():

@@ -74,7 +74,7 @@ def run_model(model, seed=0, **changes):
 
 
 def test_weights_that_are_not_here_are_said_to_be_missing(context, tmp_path):
-    recipe = LoadTransformer(model=f"{MODEL}?seed=77").run(context)
+    recipe = LoadTransformer(model=f"{MODEL}&seed=77").run(context)
     with pytest.raises(Failure, match="not on this machine; run `vflow fetch GRAPH`"):
         recipe.open_base(context)
 
@@ -378,7 +378,7 @@ def test_facts_count_what_the_files_hold(context, transformer):
     parameters = sum(p.numel() for p in model_of(base.live).parameters())
     assert facts.weight_bytes(transformer, context) == 4 * parameters
     assert facts.weight_bytes(transformer.model_copy(update={"dtype": "bfloat16"}), context) == 2 * parameters
-    unbuilt = LoadTransformer(model=f"{MODEL}?seed=77").run(context)
+    unbuilt = LoadTransformer(model=f"{MODEL}&seed=77").run(context)
     assert facts.weight_bytes(unbuilt, context) is None
     assert facts.trained_parameters(unbuilt, context) is None
     assert fetch.bytes_to_fetch(unbuilt.source, context) == 0
