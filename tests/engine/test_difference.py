@@ -168,7 +168,7 @@ def test_graphs_with_mistakes_can_be_compared(vflow, graph):
 def test_shipped_graphs_are_found_by_name(vflow):
     result = vflow("diff", "ltx2_lora", "ltx2_lora", "--profile-b", "tiny", "--json")
     found = json.loads(result.out)
-    assert "rank 16 → 4" in found["graph"]["params"]
+    assert "steps 2000 → 300" in found["graph"]["params"]
     assert found["equal"] is False
 
 
