@@ -26,8 +26,12 @@ name: overhead
 extends: ltx2_lora.yaml
 profiles:
   overhead:
+    # the smallest weights and a batch of one: what is added to each step shows most there
+    params: {model: "tiny://ltx2?random"}
     nodes:
       train:
+        batch_size: 1
+        schedule: {name: constant, warmup_steps: 0}
         gradient_checkpointing: false
         flow: {first_frame_probability: 0.0}
         evaluation: {every: 0}

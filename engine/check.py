@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
+from graphlib import CycleError
 
 from vflow.engine.graph import Graph, NodeSpec
 from vflow.engine.links import Bound, Flow, Link, declared, fits, flow_out
 from vflow.engine.node import Node, Port
 from vflow.engine.pieces import Findings, show
+from vflow.engine.schedule import topological_order
 from vflow.engine.settings import make
 
 _LINK = re.compile(r"([A-Za-z0-9_-]+)(?:\.([A-Za-z0-9_]+))?")
@@ -51,11 +52,11 @@ class _Wiring:
         """Return the nodes so that each comes after those it reads from; tell the cycles, and cut them."""
         sources = {name: list(self._sources(spec)) for name, spec in self.graph.nodes.items()}
         try:
-            return list(TopologicalSorter(sources).static_order())
+            return topological_order(sources)
         except CycleError:
             knots = self._tell_cycles(sources)
             cut = {n: [s for s in names if knots.get(n, n) != knots.get(s, s)] for n, names in sources.items()}
-            return list(TopologicalSorter(cut).static_order())
+            return topological_order(cut)
 
     def _sources(self, spec: NodeSpec) -> Iterator[str]:
         for _, link in _links(spec):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from vflow.engine.graph import NodeSpec
 from vflow.engine.node import Node, Port
@@ -30,6 +31,11 @@ class Bound:
     node: Node | None
     links: dict[str, list[Link]] = field(default_factory=dict)
     disabled: bool = False
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the nodes that it reads from, each once; asked for when all links are made."""
+        return tuple(dict.fromkeys(link.node for links in self.links.values() for link in links))
 
 
 @dataclass(frozen=True, slots=True)

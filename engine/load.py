@@ -69,11 +69,13 @@ def load(
     profiles: Sequence[str] = (),
     sets: Mapping[str, Any] | Sequence[str] = (),
     known: Mapping[str, type[Node]] | None = None,
+    text: str | None = None,
 ) -> Loaded:
     """Read, resolve and check a graph: a path, or the name of a graph that ships.
 
     `profiles` are applied in order, then `sets`: texts of `name=value` whose value is YAML, or a mapping of plain data.
-    `known` are the node types, those of this installation by default. Whatever is wrong with the file or the choice
+    `known` are the node types, those of this installation by default. With `text`, that is read in place of what the
+    file holds, which need not be there: an editor's unsaved work. Whatever is wrong with the file or the choice
     stands in `problems`, sorted by place; nothing is raised for it.
     """
     findings = Findings()
@@ -83,10 +85,10 @@ def load(
         known = load_node_types()
         findings.problems += registry_problems()
     loaded = Loaded(profiles=tuple(profiles))
-    path = _find(path_or_name, findings)
+    path = _find(path_or_name, findings) if text is None else Path(path_or_name)
     if path is not None:
         with no_collection():
-            loaded.source_text, root = _read(path, str(path), findings, ())
+            loaded.source_text, root = _read(path, str(path), findings, (), text)
             if root is not None:
                 loaded.graph = resolve(root, path.stem, profiles, sets, findings)
                 loaded.bound, loaded.outputs = check(loaded.graph, known, findings)
@@ -148,9 +150,11 @@ def _find(path_or_name: str | Path, findings: Findings) -> Path | None:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _read(path: Path, shown: str, findings: Findings, above: tuple[Path, ...]) -> tuple[str, Piece | None]:
+def _read(
+    path: Path, shown: str, findings: Findings, above: tuple[Path, ...], given: str | None = None
+) -> tuple[str, Piece | None]:
     """Return a file's text, and its root merged over that of the file it extends; None where it cannot be used."""
-    text = _text(path, shown, findings)
+    text = given if given is not None else _text(path, shown, findings)
     if text is None:
         return "", None
     document = parse(text, shown)

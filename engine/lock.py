@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vflow.engine import keys
 from vflow.engine.problems import GraphError, Problem
-from vflow.engine.steps import identity_of_output, sources_of
+from vflow.engine.steps import identity_of_output
 
 if TYPE_CHECKING:
     from vflow.engine.plan import Plan
@@ -77,7 +77,7 @@ def independent(plan: Plan) -> set[str]:
     """Return the light nodes that have run and stand below no heavy one."""
     found: set[str] = set()
     for step in plan.steps.values():  # in topological order
-        if step.state == "light" and step.known and found.issuperset(sources_of(step.bound)):
+        if step.state == "light" and step.known and found.issuperset(step.bound.sources):
             found.add(step.name)
     return found
 

@@ -20,7 +20,6 @@ from vflow.engine.node import matters
 from vflow.engine.packfile import Manifest
 from vflow.engine.portable import leaks, portable, portable_recipe, portable_value
 from vflow.engine.problems import Failure, GraphError, Problem, suggest
-from vflow.engine.steps import sources_of
 from vflow.engine.store import Record
 from vflow.engine.thawing import fingerprint
 from vflow.engine.values import Value, blobs_of, identity_of, output_from_json, output_to_json, without_words
@@ -154,7 +153,7 @@ class _Packing:
         for step in self.plan.steps.values():
             if not step.known or step.state == "disabled":
                 continue
-            below = any(name in told or not self.plan.steps[name].node.light for name in sources_of(step.bound))
+            below = any(name in told or not self.plan.steps[name].node.light for name in step.bound.sources)
             served = self.plan.frozen is not None and step.name in self.plan.frozen.served
             outside = served or bool(step.pins or step.read or step.located)
             observed = any(port.observed for port in step.node.outputs.values())

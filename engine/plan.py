@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from vflow.engine import environment, keys, schedule
 from vflow.engine.problems import Failure, GraphError, Problem, errors
-from vflow.engine.steps import Step, as_output, identity_of_output, sources_of
+from vflow.engine.steps import Step, as_output, identity_of_output
 from vflow.engine.values import Item, Items, blobs_of, identity_of, output_from_json, values_from_json
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Plan:
         """Begin a plan. `only` are the rows to which nodes that work per item are held, by node (a rehearsal)."""
         self._fresh_env, self._only = fresh_env, only or {}
         self.loaded, self.store, self._context_for, self.forced = loaded, store, context_for, frozenset(force)
-        order = schedule.topological_order({name: sources_of(bound) for name, bound in loaded.bound.items()})
+        order = schedule.topological_order({name: bound.sources for name, bound in loaded.bound.items()})
         self.steps = {name: Step(name, loaded.bound[name], index) for index, name in enumerate(order)}
         for step in self.steps.values():
             step.state = "disabled" if step.bound.disabled else "undecided"
@@ -70,7 +70,7 @@ class Plan:
         for step in self.steps.values():
             if step.name not in relevant:
                 continue
-            deciding, sources = dict.fromkeys(self._deciding(step)), sources_of(step.bound)
+            deciding, sources = dict.fromkeys(self._deciding(step)), step.bound.sources
             for source in deciding:
                 self._readers[source].append(step.name)
             for source in sources:
@@ -345,7 +345,7 @@ class Plan:
                 continue
             self._settle(step)
             if step.state in ("run", "light", "undecided"):
-                stack += [self.steps[name] for name in sources_of(step.bound)]
+                stack += [self.steps[name] for name in step.bound.sources]
 
     def _blobs_lost(self, step: Step) -> bool:
         """Tell whether blobs of a kept result are gone; forget the records of those that are."""
@@ -423,7 +423,7 @@ class Plan:
         linked = [link.node for link in self.loaded.outputs.values()]
         if linked:
             return list(dict.fromkeys(linked))
-        read = {name for bound in self.loaded.bound.values() for name in sources_of(bound)}
+        read = {name for bound in self.loaded.bound.values() for name in bound.sources}
         return [name for name in self.steps if name not in read]
 
     def _ancestors(self, names: Iterable[str]) -> set[str]:
@@ -433,7 +433,7 @@ class Plan:
             name = stack.pop()
             if name not in seen:
                 seen.add(name)
-                stack += sources_of(self.steps[name].bound)
+                stack += self.steps[name].bound.sources
         return seen
 
     def _report(self, step: Step, call: Callable[[], Any]) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vflow.engine import environment, keys
 from vflow.engine.node import Node, matters
-from vflow.engine.steps import Step, identity_of_output, sources_of
+from vflow.engine.steps import Step, identity_of_output
 
 if TYPE_CHECKING:
     from vflow.engine.plan import Plan
@@ -169,5 +169,5 @@ def ancestors(plan: Plan, names: Sequence[str]) -> set[str]:
         name = stack.pop()
         if name not in seen:
             seen.add(name)
-            stack += sources_of(plan.steps[name].bound)
+            stack += plan.steps[name].bound.sources
     return seen

@@ -34,6 +34,7 @@ class Request:
     lock: Path | None = None
     send: tuple[str, ...] = ()
     fresh_env: bool = False
+    text: str | None = None  #: read in place of what the graph's file holds (an editor's unsaved work)
 
 
 @dataclass
@@ -52,7 +53,7 @@ def checked(request: Request) -> Loaded:
     Raises:
         GraphError: with every error that the file alone shows (and its warnings).
     """
-    loaded = load(request.graph, request.profiles, request.sets)
+    loaded = load(request.graph, request.profiles, request.sets, text=request.text)
     if errors(loaded.problems):
         raise GraphError(loaded.problems)
     if found := leak(" ".join((loaded.source_text, *request.sets)), home=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -80,8 +80,8 @@ class Step:
             return int(self.key not in self.records)
         return sum(key not in self.records for key in self.item_keys.values())
 
-    def outputs(self) -> list[Any]:
-        """Return the recorded outputs of all items as plain data, in the order of `item_keys`."""
+    def outputs(self) -> Iterator[Any]:
+        """Yield the recorded outputs of all items as plain data, in the order of `item_keys`."""
         from vflow.engine.store import Record
 
         return Record.outputs(self.records[key] for key in self.item_keys.values())
@@ -97,11 +97,6 @@ class Step:
     def saved_seconds(self) -> float:
         """What the results found in the store cost when they were computed."""
         return sum(record.seconds for record in self.records.values())
-
-
-def sources_of(bound: Bound) -> list[str]:
-    """Return the names of the nodes that a node reads from, each once."""
-    return list(dict.fromkeys(link.node for links in bound.links.values() for link in links))
 
 
 def as_output(node: Node, result: Any) -> Any:

@@ -15,7 +15,7 @@ from vflow.engine import keys
 from vflow.engine.frozen import SUFFIX, Entry, decode, fits, has_sealed, read
 from vflow.engine.plan import Plan
 from vflow.engine.problems import Failure, GraphError, Problem
-from vflow.engine.steps import Step, identity_of_output, sources_of
+from vflow.engine.steps import Step, identity_of_output
 from vflow.engine.values import blobs_of, identity_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Frozen:
             step.facts.update(entry.facts)
             self.served[step.name] = self._is_whole(entry, step.output)
             return True
-        lacking = [name for name in sources_of(step.bound) if not self.served.get(name, True)]
+        lacking = [name for name in step.bound.sources if not self.served.get(name, True)]
         if lacking and step.node.light:
             raise Thaw(lacking)
         return False

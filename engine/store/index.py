@@ -24,6 +24,7 @@ from vflow.engine.store.files import Files
 
 _TIMEOUT = 10.0  # seconds to wait for another process's transaction
 _KEYS_PER_QUERY = 500
+_MAPPED = 1 << 26  # bytes, as diskcache's own connections: a system call for each page would take longer than looking
 _SELECT = "SELECT key, value FROM Cache WHERE raw = 1 AND mode = 1 AND typeof(value) = 'text' AND key IN ({})"
 
 _NOT_ITS_FAULT = (
@@ -95,6 +96,7 @@ class Index:
             self._connection = sqlite3.connect(
                 address, uri=True, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False
             )
+            self._connection.execute(f"PRAGMA mmap_size = {_MAPPED}")
         return self._connection
 
     # --- writing ----------------------------------------------------------------------------------------------------

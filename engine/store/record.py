@@ -6,14 +6,16 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, NoReturn
 
 from vflow.engine.values import Blob
 
 _START, _MIDDLE, _END = b'{"sha256":"', b'","record":', b"}\n"
+_AT_ONCE = 1000  # outputs read together
 
 
 def _text(data: Any, default: Any = None) -> str:
@@ -147,10 +149,11 @@ class Record:
         return json.loads(self._output)
 
     @staticmethod
-    def outputs(records: Iterable[Record]) -> list[Any]:
-        """Return the outputs of many records, read together: that takes much less than reading each."""
-        outputs: list[Any] = json.loads(f"[{','.join(record._output for record in records)}]")
-        return outputs
+    def outputs(records: Iterable[Record]) -> Iterator[Any]:
+        """Yield the outputs of many records, of which some are read together: that takes much less than one by one."""
+        texts = (record._output for record in records)
+        while some := ",".join(islice(texts, _AT_ONCE)):
+            yield from json.loads(f"[{some}]")
 
     @property
     def blobs(self) -> tuple[Blob, ...]:
@@ -188,17 +191,18 @@ class Record:
     # --- as a row of the index, and as a file -----------------------------------------------------------------------
 
     def to_row(self) -> str:
-        """Return a checksum and the fields, one a line; for the details their name stands there, see `shared_row`.
+        """Return a checksum and the fields, one a line; the details of an item are only named, see `shared_row`.
 
         What every lookup of a hundred thousand rows needs is not JSON: parsing it would take longer than reading it.
         """
         head = f"{self.seconds!r}\n{self.created!r}\n{self._sizes}\n{self._suffixes}"
-        lines = f"{head}\n{self._output}\n{self._item}\n{_name_of(self._details)}"
+        details = _name_of(self._details) if self._item else self._details
+        lines = f"{head}\n{self._output}\n{self._item}\n{details}"
         return f"{_checksum(self.key, lines)}\n{lines}"
 
-    def shared_row(self) -> tuple[str, str]:
-        """Return name and text of the row that holds the details of all records that have the same ones."""
-        return _name_of(self._details), self._details
+    def shared_row(self) -> dict[str, str]:
+        """Return, by its name, the text of the row with the details that the items of a node share; {} for others."""
+        return {_name_of(self._details): self._details} if self._item else {}
 
     @classmethod
     def from_rows(
@@ -213,13 +217,15 @@ class Record:
             checksum, *parts = row.split("\n")
             if len(parts) == 7 and checksum == _checksum(key, row[len(checksum) + 1 :]):
                 fields[key] = parts
-        found = shared({parts[6] for parts in fields.values()})
-        details = {name: text for name, text in found.items() if name == _name_of(text)}
+        names = {parts[6] for parts in fields.values() if parts[5]}
+        found = shared(names) if names else {}
+        details = {name: found[name] for name in names if name in found and name == _name_of(found[name])}
         records: dict[str, Record] = {}
-        for key, (seconds, created, *texts, name) in fields.items():
-            if name in details:
+        for key, (seconds, created, *texts, last) in fields.items():
+            item = texts[3]
+            if not item or last in details:
                 records[key] = record = cls.__new__(cls)
-                record._fill(key, float(seconds), float(created), *texts, details[name])
+                record._fill(key, float(seconds), float(created), *texts, details[last] if item else last)
         return records
 
     def to_file(self) -> bytes:

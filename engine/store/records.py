@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from vflow.engine.store.record import Record
 from vflow.engine.values import Blob
 
 # rows written otherwise one day get other words, so that neither version reads the other's
-_ROW, _SHARED = "record:", "details:"
+_ROW, _SHARED = "result:", "details:"
+_AT_ONCE = 1000
 _KEY = re.compile(r"[0-9a-zA-Z_-]{3,128}")
 
 
@@ -81,14 +82,13 @@ class Records:
 
     def remove(self, keys: Sequence[str]) -> None:
         """Forget records: their files, durably, then their rows."""
-        # what the items of a node share stays; should it be forgotten, their files would have to be read
-        shared = [record.shared_row()[0] for record in self._from_index(keys).values() if not record.item]
         for key in keys:
             with suppress(FileNotFoundError):
                 os.unlink(self.path_of(key))
         folders = {os.path.dirname(self.path_of(key)) for key in keys}
         sync_all([folder for folder in folders if os.path.isdir(folder)], self._files.root)
-        self._index.forget([*(_ROW + key for key in keys), *(_SHARED + name for name in shared)])
+        # what the items of a node share stays; should it be forgotten, their files would have to be read
+        self._index.forget([_ROW + key for key in keys])
 
     def has_blobs(self, record: Record) -> bool:
         """Tell whether all blobs of a record are there, by their sizes."""
@@ -112,19 +112,27 @@ class Records:
         return "its file cannot be read as a record; moved to damaged/"
 
     def _from_index(self, keys: Sequence[str]) -> dict[str, Record]:
-        rows = self._index.get_many([_ROW + key for key in keys])
-        return Record.from_rows({name[len(_ROW) :]: row for name, row in rows.items()}, self._shared)
+        found: dict[str, Record] = {}
+        known: dict[str, str] = {}
 
-    def _shared(self, names: Iterable[str]) -> dict[str, str]:
-        rows = self._index.get_many([_SHARED + name for name in names])
-        return {name[len(_SHARED) :]: row for name, row in rows.items()}
+        def shared(names: Iterable[str]) -> Mapping[str, str]:
+            rows = self._index.get_many([_SHARED + name for name in names if name not in known])
+            known.update((name[len(_SHARED) :], row) for name, row in rows.items())
+            return known
+
+        # some at a time, and each under the caller's own text of its key: rows of a hundred thousand are much memory
+        for start in range(0, len(keys), _AT_ONCE):
+            some = keys[start : start + _AT_ONCE]
+            rows = self._index.get_many([_ROW + key for key in some])
+            found |= Record.from_rows({key: rows[_ROW + key] for key in some if _ROW + key in rows}, shared)
+        return found
 
     def _note(self, records: Iterable[Record]) -> None:
         """Give records their rows in the index."""
-        shared, rows = {}, {}
+        shared: dict[str, str] = {}
+        rows: dict[str, str] = {}
         for record in records:
-            name, details = record.shared_row()
-            shared[_SHARED + name] = details
+            shared |= {_SHARED + name: details for name, details in record.shared_row().items()}
             rows[_ROW + record.key] = record.to_row()
         self._index.put_many(shared | rows)
 

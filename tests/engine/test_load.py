@@ -72,6 +72,20 @@ def test_a_file_that_is_not_there_is_one_problem(tmp_path, monkeypatch):
     assert texts(load("no/such.yaml", known=KNOWN)) == ["no/such.yaml: there is no such file; check the path"]
 
 
+def test_a_text_stands_for_what_its_file_holds(tmp_path):
+    """An editor's unsaved work: relative files are found from the file's place, and problems name it."""
+    (tmp_path / "base.yaml").write_text("vflow: 1\nnodes:\n  make: {type: LoadMake, size: 3}\n")
+    path = tmp_path / "mine.yaml"
+    text = "vflow: 1\nextends: base.yaml\nnodes:\n  make: {text: unsaved}\n  other: {type: LoadMake, size: x}\n"
+    loaded = load(path, known={"LoadMake": LoadMake}, text=text)
+    assert loaded.source_text == text
+    assert loaded.graph.nodes["make"].settings == {"size": 3, "text": "unsaved"}
+    assert [(problem.file, problem.line) for problem in loaded.problems] == [(str(path), 5)]
+    assert not path.exists()
+    path.write_text("vflow: 1\nnodes: {}\n")
+    assert "make" in load(path, known={"LoadMake": LoadMake}, text=text).graph.nodes
+
+
 def test_the_name_of_a_shipped_graph_is_enough(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name, text = next(iter(shipped_graphs().items()))

@@ -230,7 +230,7 @@ def test_records_that_are_gone_are_told_too(vflow, graph, tmp_path):
     key = why(vflow, chain(graph), "walk")["key"]
     store = Store(tmp_path / "store")
     (tmp_path / f"store/records/{key[:2]}/{key}.json").unlink()
-    store._index.forget([f"record:{key}"])
+    store._index.forget([f"result:{key}"])
     assert why(vflow, chain(graph), "walk")["why"] == ["result missing from the store"]
 
 
@@ -240,7 +240,7 @@ def test_new_items_and_lost_results_are_told_apart(vflow, graph, tmp_path):
         if path.is_file() and path.read_bytes() == b"one":
             path.unlink()
     record = next(r for r in Store(tmp_path / "store").entries() if r.output["value"].get("length") == 5)
-    Store(tmp_path / "store")._index.forget([f"record:{record.key}"])
+    Store(tmp_path / "store")._index.forget([f"result:{record.key}"])
     (tmp_path / f"store/records/{record.key[:2]}/{record.key}.json").unlink()
     node = why(vflow, chain(graph, words=WORDS.replace("one", "four")), "carve")
     assert node["why"][0].startswith("input words: 1 added (four), 1 gone (one)")

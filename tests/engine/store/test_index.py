@@ -25,10 +25,8 @@ def test_what_diskcache_keeps_is_what_the_one_query_reads(store, record, key):
     store.publish_many([record(n) for n in range(1200)])
     store.close()
     with open_diskcache(store) as cache:
-        assert cache[f"record:{key(7)}"] == record(7).to_row()
-        name, details = record(7).shared_row()
-        assert cache[f"details:{name}"] == details
-        assert len(cache) == 1200 + 1  # records of equal details share one row of them
+        assert cache[f"result:{key(7)}"] == record(7).to_row()
+        assert len(cache) == 1200
         assert (cache.eviction_policy, cache.cull_limit) == ("none", 0)
     with sqlite3.connect(database(store)) as connection:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(Cache)")}
@@ -59,7 +57,7 @@ def test_nothing_is_ever_dropped_by_size_or_age(store, record, key):
     again.publish(record("one more"))
     again.close()
     with open_diskcache(store) as cache:
-        assert len(cache) == 101 + 2  # with the details of both kinds
+        assert len(cache) == 101
 
 
 def test_everything_is_in_the_database(store, record):
@@ -86,7 +84,7 @@ def test_a_pickle_in_the_index_is_never_opened(store, record, key, tmp_path, kin
         if kind == "value":
             connection.execute("UPDATE Cache SET mode = 4, value = ?", (bomb,))
         else:
-            connection.execute("UPDATE Cache SET raw = 0, key = ? WHERE key LIKE 'record:%'", (bomb,))
+            connection.execute("UPDATE Cache SET raw = 0, key = ? WHERE key LIKE 'result:%'", (bomb,))
     connection.close()
     again = Store(store.folder)
     assert again.lookup([key("a")])[key("a")] == record("a")  # from its file
@@ -106,7 +104,7 @@ def test_the_disk_refuses_everything_but_text(store, record):
     with sqlite3.connect(database(store)) as connection:
         connection.execute("UPDATE Cache SET mode = 4")
     with pytest.raises(ValueError, match="not text"):
-        cache.get(f"record:{record().key}")
+        cache.get(f"result:{record().key}")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +136,7 @@ def test_a_broken_index_is_made_anew(store, record, key, damage):
     assert Store(store.folder).lookup(records) == records
     again.close()
     with sqlite3.connect(database(store)) as connection:
-        assert list(connection.execute("SELECT count(*) FROM Cache")) == [(203,)]
+        assert list(connection.execute("SELECT count(*) FROM Cache")) == [(202,)]  # the new one, and the fact
 
 
 def test_an_index_that_breaks_while_it_is_open_is_made_anew(store, record, key):
@@ -190,7 +188,7 @@ def test_a_transaction_of_another_process_is_not_waited_for_long(store, record, 
     store.publish(record("c"))
     store.close()
     with open_diskcache(store) as cache:
-        assert f"record:{key('c')}" in cache
+        assert f"result:{key('c')}" in cache
 
 
 def test_a_read_only_store_can_be_read(store, record, key, python):
