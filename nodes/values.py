@@ -16,7 +16,8 @@ from vflow.engine.values import Artifact, Blob, Items, Recipe, Value, elsewhere
 if TYPE_CHECKING:
     from vflow.engine.carried import Carried
     from vflow.engine.context import Context
-    from vflow.nodes.families.base import Family, VideoRules
+    from vflow.nodes.families.base import Family
+    from vflow.nodes.families.rules import VideoRules
 
 Part = Literal["transformer", "vae", "text_encoder", "image_encoder"]
 #: what a checkpoint was made for; `either`: with and without a first frame

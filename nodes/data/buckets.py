@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import product
 from math import isqrt
 
-from vflow.nodes.families.base import VideoRules
+from vflow.nodes.families.rules import VideoRules
 
 Size = tuple[int, int]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.frame import VideoFrame
 
-    from vflow.nodes.families.base import Sound
+    from vflow.nodes.families.exchange import Sound
     from vflow.nodes.values import Window
 
 # accurate rounding and bit exactness: the same pixels whatever instructions the processor has

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from vflow.engine.problems import Problem
 from vflow.nodes.data import buckets
-from vflow.nodes.families.base import VideoRules
+from vflow.nodes.families.rules import VideoRules
 
 if TYPE_CHECKING:
     from vflow.nodes.data.bucket_videos import BucketVideos

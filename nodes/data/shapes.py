@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vflow.nodes.data.decode import write_video
-from vflow.nodes.families.base import Sound
+from vflow.nodes.families.exchange import Sound
 
 FRAMES, FPS = 25, 25
 SIZES = ((96, 64), (64, 96))  # (width, height)

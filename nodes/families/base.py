@@ -3,7 +3,8 @@
 A family is a folder under `nodes/families/` whose `__init__` exposes `FAMILY`. Nothing else in vflow knows it by name.
 Files of a family's folder, the same in each: `declaration.py` (light: flavours, parts, rules), and, importing torch,
 `parts.py` (loading), `text.py`, `latents.py`, `training.py`, `sampling.py`, `rehearsal.py` (what of these has to equal
-the family's pipeline), `miniature.py` with JSON beside it.
+the family's pipeline), `miniature.py` with JSON beside it. What is known of a family is made of `rules.py`, what
+passes between it and its callers of `exchange.py`.
 
 Notation of shapes: B batch, F pixel frames, C latent channels, f h w latent sizes, S = f*h*w video tokens.
 """
@@ -11,13 +12,23 @@ Notation of shapes: B batch, F pixel frames, C latent channels, f h w latent siz
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from vflow.engine.problems import Failure
+from vflow.nodes.families.exchange import Batch, Drawn, Draws, FlowOptions, Prediction, SamplingRequest
 from vflow.nodes.families.layer_names import LayerNames
+from vflow.nodes.families.rules import (
+    Anatomy,
+    Flavour,
+    LoRATarget,
+    PromptTokens,
+    SamplingDefaults,
+    SamplingOption,
+    SingleFile,
+    VideoRules,
+)
 from vflow.nodes.values import DType, Part, Source, Task
 
 if TYPE_CHECKING:
@@ -25,257 +36,6 @@ if TYPE_CHECKING:
     import torch
 
     from vflow.nodes.families.parity import Parity
-
-
-@dataclass(frozen=True)
-class VideoRules:
-    """What a family's VAE and transformer demand of clips: F % frames_step == frames_rest, sizes by size_multiple."""
-
-    frames_step: int
-    frames_rest: int
-    size_multiple: int
-    temporal_ratio: int
-    spatial_ratio: int
-    latent_channels: int
-    fps: float
-
-    def frames_fit(self, frames: int) -> bool:
-        """Tell whether a number of frames is allowed."""
-        return frames > 0 and frames % self.frames_step == self.frames_rest % self.frames_step
-
-    def nearest_frames(self, frames: int) -> tuple[int, ...]:
-        """Return the nearest allowed numbers of frames, below and above (61 gives 57 and 65)."""
-        below = max(frames - (frames - self.frames_rest) % self.frames_step, self.frames_rest)
-        return (below,) if below >= frames else (below, below + self.frames_step)
-
-    @property
-    def frames_words(self) -> str:
-        """The rule on frames as people write it: `8k+1`."""
-        return f"{self.frames_step}k+{self.frames_rest}" if self.frames_rest else f"{self.frames_step}k"
-
-    def nearest_sizes(self, size: int) -> tuple[int, ...]:
-        """Return the nearest allowed widths or heights, below and above."""
-        below = max(size // self.size_multiple * self.size_multiple, self.size_multiple)
-        return (below,) if below >= size else (below, below + self.size_multiple)
-
-    def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
-        """Return (f, h, w) of the latents of a clip."""
-        return (frames - 1) // self.temporal_ratio + 1, height // self.spatial_ratio, width // self.spatial_ratio
-
-
-@dataclass(frozen=True)
-class Anatomy:
-    """The measures of a real transformer, from which memory is estimated while its files are not here.
-
-    Tokens are `width` wide in each of `blocks` blocks, and one token is `patch` x `patch` latent pixels of one latent
-    frame. `block_bytes` is what the backward pass of one block holds, per token and unit of width.
-    """
-
-    parameters: float
-    width: int
-    blocks: int
-    patch: int = 1
-    block_bytes: int = 60
-
-
-@dataclass(frozen=True)
-class Flavour:
-    """A published checkpoint of a family, and the repository that holds it in diffusers' layout.
-
-    `task`, `rules`, `sampling` and `anatomy` are its own, where the family's are not its.
-    """
-
-    repository: str
-    about: str = ""
-    licence_url: str = ""
-    task: Task | None = None
-    rules: VideoRules | None = None
-    sampling: SamplingDefaults | None = None
-    anatomy: Anatomy | None = None
-
-
-@dataclass(frozen=True)
-class PromptTokens:
-    """How many tokens of a caption are read: usually, at most, and in multiples of what."""
-
-    usual: int
-    most: int
-    multiple: int = 1
-
-
-@dataclass(frozen=True)
-class SamplingDefaults:
-    """A family's usual sampling settings, and what its pipeline needs to give anything.
-
-    `least_steps` are the fewest denoising steps, `least_image_frames` the fewest frames of a clip that goes on from an
-    image.
-    """
-
-    steps: int
-    guidance: float
-    width: int
-    height: int
-    frames: int
-    least_steps: int = 1
-    least_image_frames: int = 1
-
-
-class Draws(Protocol):
-    """Counted randomness of one micro-step: every draw comes from (seed, step, position in the global batch, purpose).
-
-    All return float32 on the CPU, with the batch as first dimension.
-    """
-
-    def normal(self, purpose: str, shape: Sequence[int]) -> torch.Tensor:
-        """Draw standard normals of shape (B, *shape)."""
-
-    def uniform(self, purpose: str, shape: Sequence[int] = ()) -> torch.Tensor:
-        """Draw uniforms in [0, 1) of shape (B, *shape)."""
-
-
-@dataclass
-class Batch:
-    """Samples of equal shape. `latents` (B, C, f, h, w) float32, normalised; `embeddings` by name, each (B, ...).
-
-    All of it lies where the transformer computes. `frames`, `height`, `width` are those of the pixels; `fps` is the
-    clips' own rate. `image` holds what `encode_image` gave of the first frames, each (B, ...): all rows of a batch are
-    conditioned on an image, or none is and it is empty. `audio` holds latents of the sound (B, L, C) float32,
-    normalised: all rows have sound, or none has and it is None.
-    """
-
-    latents: torch.Tensor
-    embeddings: Mapping[str, torch.Tensor]
-    frames: int
-    height: int
-    width: int
-    fps: float
-    image: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    audio: torch.Tensor | None = None
-
-
-@dataclass
-class Prediction:
-    """What the transformer said and should have said, float32 (B, S, C), and the weight of each token (B, S, 1).
-
-    The loss of a sample is mean(error * weight) / mean(weight). `audio` says the same of the sound (B, L, C) where the
-    batch has some.
-    """
-
-    prediction: torch.Tensor
-    target: torch.Tensor
-    weight: torch.Tensor
-    audio: Prediction | None = None
-
-
-@dataclass(frozen=True)
-class FlowOptions:
-    """How training noise is drawn; None takes the family's own.
-
-    `distribution`: `family`, `logit_normal`, `uniform`. `shift`: static k in s <- k*s / (1 + (k-1)*s), in place of the
-    family's own; the two plain ones have 1. `first_frame_probability`: how often latent frame 0 stays clean, as in
-    image to video.
-    """
-
-    distribution: str = "family"
-    shift: float | None = None
-    first_frame_probability: float | None = None
-
-
-@dataclass(frozen=True)
-class LoRATarget:
-    """A named choice of modules: a regular expression that must match the module's whole name."""
-
-    pattern: str
-    about: str = ""
-
-
-#: the name under which a network's sub-folder has its weights in the layout of its makers' own code
-ORIGINAL = "original.safetensors"
-
-
-@dataclass(frozen=True)
-class SingleFile:
-    """How a network is told in one file of the original layout, in which there may be others too.
-
-    `marker` is the name of one of its tensors, `prefix` what stands before all of them where several networks share
-    the file.
-    """
-
-    marker: str
-    prefix: str = ""
-
-    def is_in(self, names: Collection[str]) -> bool:
-        """Tell whether a file with tensors of these names holds the network."""
-        return self.marker in names or self.prefix + self.marker in names
-
-    def own(self, names: Iterable[str]) -> dict[str, str]:
-        """Return which of the tensors are the network's: name in the file -> name without the prefix."""
-        given = list(names)
-        mine = [name for name in given if self.prefix and name.startswith(self.prefix)] or given
-        return {name: name.removeprefix(self.prefix) for name in mine}
-
-
-@dataclass(frozen=True)
-class SamplingOption:
-    """A setting of sampling that only some families know.
-
-    `instead` names the option that this one is another name of: what is given here is taken for that, with a warning.
-    """
-
-    default: float | int | bool | str
-    about: str = ""
-    instead: str = ""
-
-    def fits(self, value: object) -> bool:
-        """Tell whether a value is of the option's kind: a truth value, a number (whole or not) or text."""
-
-        def kind(one: object) -> type:
-            return float if isinstance(one, (int, float)) and not isinstance(one, bool) else type(one)
-
-        return kind(value) is kind(self.default)
-
-
-@dataclass(frozen=True)
-class Sound:
-    """Sound as samples (channels, N) float32 in [-1, 1], at `rate` samples per second."""
-
-    samples: np.ndarray
-    rate: int
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A drawn clip: frames (F, H, W, 3) uint8, and its sound where the family draws some and it is wanted."""
-
-    frames: np.ndarray
-    sound: Sound | None = None
-
-
-@dataclass(frozen=True)
-class SamplingRequest:
-    """One clip to draw: sizes in pixels, `embeddings` as `encode_text` gave them (without batch dimension).
-
-    `options` are some of the family's `sampling_options`. `image` (H, W, 3) uint8, of that size, is the first frame of
-    image to video; `image_encoder` is then what `load` returned of that part, where the family has one. `sound` asks
-    `draw_clip` for the clip's sound. `on_step` is called after each step with how many are done and how many there are;
-    an exception that it raises ends the drawing. `on_pipeline` is called with the pipeline before it draws.
-    """
-
-    embeddings: Mapping[str, torch.Tensor]
-    negative: Mapping[str, torch.Tensor] | None
-    width: int
-    height: int
-    frames: int
-    fps: float
-    steps: int
-    guidance: float
-    seed: int
-    options: Mapping[str, float | int | bool | str] = field(default_factory=dict)
-    image: np.ndarray | None = None
-    image_encoder: Any = None
-    sound: bool = False
-    on_step: Callable[[int, int], None] | None = None
-    on_pipeline: Callable[[Any], None] | None = None
 
 
 class Family(ABC):

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from vflow.engine.problems import Failure, suggest
-from vflow.nodes.families.base import Family, SamplingRequest
+from vflow.nodes.families.base import Family
+from vflow.nodes.families.exchange import SamplingRequest
 
 
 def read_options(family: Family | type[Family], given: Mapping[str, Any]) -> dict[str, Any]:

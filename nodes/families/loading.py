@@ -20,7 +20,7 @@ from transformers.utils import logging
 
 from vflow.engine.problems import Failure
 from vflow.nodes.families import recognise
-from vflow.nodes.families.base import ORIGINAL
+from vflow.nodes.families.rules import ORIGINAL
 
 
 def load_network(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vflow.nodes.families.base import Draws, FlowOptions
+from vflow.nodes.families.exchange import Draws, FlowOptions
 
 
 def shift(sigmas: torch.Tensor, k: float) -> torch.Tensor:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vflow.nodes.families.base import Batch, Draws, FlowOptions, Prediction, SamplingRequest
+from vflow.nodes.families.exchange import Batch, Draws, FlowOptions, Prediction, SamplingRequest
 
 if TYPE_CHECKING:
     from vflow.nodes.families.base import Family

@@ -7,7 +7,8 @@ from typing import Any
 
 from vflow.engine.problems import GraphError, suggest
 from vflow.nodes.families import families, family
-from vflow.nodes.families.base import Family, Flavour
+from vflow.nodes.families.base import Family
+from vflow.nodes.families.rules import Flavour
 from vflow.nodes.values import Source, Task
 
 #: a table: rows with the same columns

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vflow.nodes.families.base import ORIGINAL
+from vflow.nodes.families.rules import ORIGINAL
 from vflow.nodes.models import fetch
 from vflow.nodes.models.headers import read_header
 from vflow.nodes.models.trained import training_of

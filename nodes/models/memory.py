@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
-from vflow.nodes.families.base import Anatomy, VideoRules
+from vflow.nodes.families.rules import Anatomy, VideoRules
 from vflow.nodes.models.adapters import LoRA
 from vflow.nodes.models.device import has_accelerator
 from vflow.nodes.models.offload import GroupOffloading

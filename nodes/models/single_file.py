@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vflow.engine.problems import Failure, GraphError, Problem
 from vflow.engine.values import Blob
 from vflow.nodes.families import families
-from vflow.nodes.families.base import ORIGINAL
+from vflow.nodes.families.rules import ORIGINAL
 from vflow.nodes.models import layout
 from vflow.nodes.models.headers import read_header
 from vflow.nodes.values import Part, Source

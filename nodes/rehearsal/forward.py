@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 
 from vflow.engine.rehearsal import Check, failed, passed, skipped
-from vflow.nodes.families.base import Batch, Prediction
+from vflow.nodes.families.exchange import Batch, Prediction
 from vflow.nodes.families.loading import stays_float32
 from vflow.nodes.families.parity import Parity, Watched, as_tokens, predicted, through_network, tokens_of
 from vflow.nodes.models import facts, fetch

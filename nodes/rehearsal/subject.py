@@ -13,7 +13,7 @@ import torch
 
 from vflow.nodes.encoding.tensors import read
 from vflow.nodes.encoding.video import as_pixels
-from vflow.nodes.families.base import Batch
+from vflow.nodes.families.exchange import Batch
 from vflow.nodes.families.parity import Parity, Watched, request_for, watch
 from vflow.nodes.models.live import device_of
 from vflow.nodes.models.trained import without_trained

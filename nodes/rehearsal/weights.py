@@ -13,8 +13,8 @@ from diffusers import ModelMixin
 from transformers.utils import logging
 
 from vflow.engine.rehearsal import Check, failed, passed, skipped
-from vflow.nodes.families.base import ORIGINAL
 from vflow.nodes.families.loading import class_of, original_shapes, without_bars
+from vflow.nodes.families.rules import ORIGINAL
 from vflow.nodes.models import facts, fetch
 from vflow.nodes.models.headers import read_header
 from vflow.nodes.rehearsal.checking import guarded, listed

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vflow.nodes.families.base import FlowOptions, Prediction
+from vflow.nodes.families.exchange import FlowOptions, Prediction
 from vflow.nodes.training.draws import CountedDraws
 from vflow.nodes.training.preparing import watching
 from vflow.nodes.training.records import Records, moved

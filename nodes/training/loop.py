@@ -30,7 +30,7 @@ from vflow.engine.context import Context
 from vflow.engine.problems import Failure
 from vflow.engine.values import Blob, Items
 from vflow.nodes.encoding.ahead import ahead
-from vflow.nodes.families.base import Batch, FlowOptions
+from vflow.nodes.families.exchange import Batch, FlowOptions
 from vflow.nodes.models.live import device_of
 from vflow.nodes.models.offload import for_training
 from vflow.nodes.models.trained import training_of

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vflow.engine.plan import Plan
     from vflow.engine.session import Session
     from vflow.engine.steps import Step
-    from vflow.nodes.families.base import Anatomy
+    from vflow.nodes.families.rules import Anatomy
 
 _PROFILE = re.compile(r"(\d+)gb")
 

@@ -12,7 +12,8 @@ from vflow.engine.context import Context
 from vflow.engine.problems import Failure
 from vflow.engine.values import Blob
 from vflow.nodes.encoding.tensors import read
-from vflow.nodes.families.base import Batch, Family
+from vflow.nodes.families.base import Family
+from vflow.nodes.families.exchange import Batch
 from vflow.nodes.training.samples import Sample, named
 from vflow.nodes.values import Embedding
 

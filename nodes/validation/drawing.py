@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vflow.nodes.data.decode import write_video
 from vflow.nodes.data.pictures import from_png
 from vflow.nodes.encoding.tensors import read
-from vflow.nodes.families.base import SamplingRequest
+from vflow.nodes.families.exchange import SamplingRequest
 from vflow.nodes.values import Video, Videos
 
 if TYPE_CHECKING:

@@ -176,7 +176,7 @@ def test_a_clip_with_sound_carries_a_text_too_and_sounds_as_before(tmp_path):
     import numpy as np
 
     from vflow.nodes.data.decode import write_video
-    from vflow.nodes.families.base import Sound
+    from vflow.nodes.families.exchange import Sound
 
     wave = np.sin(np.arange(9600) / 10).astype(np.float32)
     source, target = tmp_path / "a.mp4", tmp_path / "b.mp4"

@@ -16,7 +16,7 @@ from PIL import Image
 
 from vflow.nodes.data import scores, world
 from vflow.nodes.families import family
-from vflow.nodes.families.base import SamplingRequest
+from vflow.nodes.families.exchange import SamplingRequest
 
 STEPS = 20
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vflow.nodes.families.base import Batch, Draws, FlowOptions
+from vflow.nodes.families.exchange import Batch, Draws, FlowOptions
 from vflow.nodes.families.noise import logit_normal, plain
 
 # the schedules with which the flavours are sampled: their native areas in pixels, and their shifts there

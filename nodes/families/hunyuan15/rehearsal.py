@@ -13,7 +13,7 @@ from diffusers.pipelines.hunyuan_video1_5.pipeline_hunyuan_video1_5 import forma
 from transformers import ByT5Tokenizer, Qwen2_5_VLTextModel, Qwen2Tokenizer, SiglipVisionModel, T5EncoderModel
 
 from vflow.nodes.families import parity
-from vflow.nodes.families.base import Batch, FlowOptions
+from vflow.nodes.families.exchange import Batch, FlowOptions
 from vflow.nodes.families.hunyuan15.parts import TextStack
 from vflow.nodes.families.loading import device_of, read
 from vflow.nodes.families.parity import difference, precision

@@ -10,8 +10,8 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, HunyuanVideo15Pipeline
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import SamplingRequest
 from vflow.nodes.families.drawing import as_bytes, evaluating, read_options, tell_pipeline, tiling
+from vflow.nodes.families.exchange import SamplingRequest
 from vflow.nodes.families.hunyuan15.declaration import HunyuanVideo15
 from vflow.nodes.families.hunyuan15.parts import Denoiser, VideoVAE, quiet_guiders, unwrapped
 from vflow.nodes.families.hunyuan15.text import padded

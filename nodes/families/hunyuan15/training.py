@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import Batch, Draws, FlowOptions, Prediction
+from vflow.nodes.families.exchange import Batch, Draws, FlowOptions, Prediction
 from vflow.nodes.families.hunyuan15.latents import pack
 from vflow.nodes.families.hunyuan15.parts import transformer_of, unwrapped
 

@@ -8,22 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vflow.nodes.families.base import (
+from vflow.nodes.families.base import Family
+from vflow.nodes.families.exchange import Batch, Draws, FlowOptions, Prediction, SamplingRequest
+from vflow.nodes.families.kandinsky5.layer_names import NAMES
+from vflow.nodes.families.rules import (
     Anatomy,
-    Batch,
-    Draws,
-    Family,
     Flavour,
-    FlowOptions,
     LoRATarget,
-    Prediction,
     PromptTokens,
     SamplingDefaults,
     SamplingOption,
-    SamplingRequest,
     VideoRules,
 )
-from vflow.nodes.families.kandinsky5.layer_names import NAMES
 from vflow.nodes.values import DType, Part, Source, Task
 
 if TYPE_CHECKING:

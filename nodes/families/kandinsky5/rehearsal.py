@@ -11,7 +11,7 @@ from diffusers import AutoencoderKLHunyuanVideo, Kandinsky5Transformer3DModel
 from transformers import CLIPTextModel, CLIPTokenizer, Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
 
 from vflow.nodes.families import parity
-from vflow.nodes.families.base import Batch, Draws
+from vflow.nodes.families.exchange import Batch, Draws
 from vflow.nodes.families.kandinsky5.attention import kernel_for
 from vflow.nodes.families.kandinsky5.latents import channels_first
 from vflow.nodes.families.kandinsky5.parts import UNUSED, TextStack

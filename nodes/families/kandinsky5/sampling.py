@@ -11,7 +11,6 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, Kandinsky5I2VPipeline, Kandinsky5T2VPipeline
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import SamplingRequest
 from vflow.nodes.families.drawing import (
     as_bytes,
     encoding_in_its_dtype,
@@ -21,6 +20,7 @@ from vflow.nodes.families.drawing import (
     tell_pipeline,
     tiling,
 )
+from vflow.nodes.families.exchange import SamplingRequest
 from vflow.nodes.families.kandinsky5.attention import sparse_params
 from vflow.nodes.families.kandinsky5.declaration import Kandinsky5
 from vflow.nodes.families.kandinsky5.parts import Denoiser, VideoVAE, unwrapped

@@ -9,7 +9,7 @@ from diffusers import Kandinsky5T2VPipeline
 
 from vflow.engine.problems import Failure
 from vflow.nodes.families import noise
-from vflow.nodes.families.base import Batch, Draws, FlowOptions, Prediction
+from vflow.nodes.families.exchange import Batch, Draws, FlowOptions, Prediction
 from vflow.nodes.families.kandinsky5.attention import sparse_params
 from vflow.nodes.families.kandinsky5.latents import channels_last
 from vflow.nodes.families.kandinsky5.parts import transformer_of, unwrapped

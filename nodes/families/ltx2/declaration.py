@@ -6,24 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vflow.nodes.families.base import (
+from vflow.nodes.families.base import Family
+from vflow.nodes.families.exchange import Batch, Drawn, Draws, FlowOptions, Prediction, SamplingRequest
+from vflow.nodes.families.ltx2.layer_names import NAMES
+from vflow.nodes.families.rules import (
     Anatomy,
-    Batch,
-    Drawn,
-    Draws,
-    Family,
     Flavour,
-    FlowOptions,
     LoRATarget,
-    Prediction,
     PromptTokens,
     SamplingDefaults,
     SamplingOption,
-    SamplingRequest,
     SingleFile,
     VideoRules,
 )
-from vflow.nodes.families.ltx2.layer_names import NAMES
 from vflow.nodes.values import DType, Part, Task
 
 if TYPE_CHECKING:

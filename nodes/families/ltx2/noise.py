@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from vflow.nodes.families.base import Batch, Draws, FlowOptions
+from vflow.nodes.families.exchange import Batch, Draws, FlowOptions
 from vflow.nodes.families.noise import plain
 
 # the official trainer of LTX-2: `shifted_logit_normal`

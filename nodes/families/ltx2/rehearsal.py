@@ -12,7 +12,7 @@ from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder, LTX2Vocode
 from transformers import Gemma3ForConditionalGeneration, Gemma4UnifiedForConditionalGeneration, GemmaTokenizer
 
 from vflow.nodes.families import parity
-from vflow.nodes.families.base import Batch, Draws
+from vflow.nodes.families.exchange import Batch, Draws
 from vflow.nodes.families.loading import device_of, read
 from vflow.nodes.families.ltx2 import latents, sound, text
 from vflow.nodes.families.ltx2.parts import UNUSED, TextStack

@@ -12,7 +12,6 @@ from PIL import Image
 
 from vflow.engine.problems import Failure
 from vflow.nodes.families import drawing
-from vflow.nodes.families.base import Drawn, SamplingRequest, Sound
 from vflow.nodes.families.drawing import (
     as_bytes,
     encoding_in_its_dtype,
@@ -21,6 +20,7 @@ from vflow.nodes.families.drawing import (
     tell_pipeline,
     tiling,
 )
+from vflow.nodes.families.exchange import Drawn, SamplingRequest, Sound
 from vflow.nodes.families.ltx2.declaration import LTX2
 from vflow.nodes.families.ltx2.parts import Denoiser, VideoVAE, unwrapped
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from vflow.nodes.families.base import Batch, Draws, FlowOptions, Prediction
+from vflow.nodes.families.exchange import Batch, Draws, FlowOptions, Prediction
 from vflow.nodes.families.ltx2.latents import pack
 from vflow.nodes.families.ltx2.parts import transformer_of, unwrapped
 

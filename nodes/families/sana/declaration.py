@@ -6,19 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vflow.nodes.families.base import (
+from vflow.nodes.families.base import Family
+from vflow.nodes.families.exchange import Batch, Draws, FlowOptions, Prediction, SamplingRequest
+from vflow.nodes.families.rules import (
     Anatomy,
-    Batch,
-    Draws,
-    Family,
     Flavour,
-    FlowOptions,
     LoRATarget,
-    Prediction,
     PromptTokens,
     SamplingDefaults,
     SamplingOption,
-    SamplingRequest,
     SingleFile,
     VideoRules,
 )

@@ -16,7 +16,7 @@ from diffusers import (
 from transformers import Gemma2Model, GemmaTokenizer
 
 from vflow.nodes.families import parity
-from vflow.nodes.families.base import Batch
+from vflow.nodes.families.exchange import Batch
 from vflow.nodes.families.loading import device_of, read
 from vflow.nodes.families.parity import difference
 from vflow.nodes.families.sana.latents import denormalise

@@ -11,8 +11,8 @@ from diffusers import FlowMatchEulerDiscreteScheduler, SanaImageToVideoPipeline,
 from PIL import Image
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import SamplingRequest
 from vflow.nodes.families.drawing import as_bytes, evaluating, read_options, step_teller, tell_pipeline, tiling
+from vflow.nodes.families.exchange import SamplingRequest
 from vflow.nodes.families.sana.declaration import SanaVideo
 from vflow.nodes.families.sana.parts import SHIFTS, Denoiser, VideoVAE, unwrapped
 

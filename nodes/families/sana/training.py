@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import Batch, Draws, FlowOptions, Prediction
+from vflow.nodes.families.exchange import Batch, Draws, FlowOptions, Prediction
 from vflow.nodes.families.noise import logit_normal, plain
 from vflow.nodes.families.sana.latents import pack
 from vflow.nodes.families.sana.parts import transformer_of, unwrapped

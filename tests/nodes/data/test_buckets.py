@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vflow.nodes.data.buckets import best_fit, fit, nearest_sizes, sizes_of
-from vflow.nodes.families.base import VideoRules
+from vflow.nodes.families.rules import VideoRules
 
 RULES = VideoRules(8, 1, 32, 8, 32, 128, 25.0)
 SIDES = st.integers(8, 4096)

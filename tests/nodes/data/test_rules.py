@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from vflow.nodes.data import buckets
 from vflow.nodes.data.rules import Resolution, Ruled
 from vflow.nodes.families import family
-from vflow.nodes.families.base import VideoRules
+from vflow.nodes.families.rules import VideoRules
 from vflow.nodes.values import VAE, Source
 
 RULES = st.builds(

@@ -14,7 +14,7 @@ from vflow.nodes.data.decode import decode, write_video
 from vflow.nodes.data.probe import probe
 from vflow.nodes.data.reading import Unreadable
 from vflow.nodes.data.sound import cut
-from vflow.nodes.families.base import Sound
+from vflow.nodes.families.exchange import Sound
 
 RATE = 16000
 

@@ -4,7 +4,7 @@ import pytest
 
 from vflow.engine.problems import Failure
 from vflow.nodes.encode import EncodeAudio
-from vflow.nodes.families.base import Sound
+from vflow.nodes.families.exchange import Sound
 
 
 @pytest.fixture

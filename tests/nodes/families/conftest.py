@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vflow.nodes.families.base import FlowOptions
+from vflow.nodes.families.exchange import FlowOptions
 from vflow.nodes.models import unfreezing
 from vflow.nodes.models.weights import Unfrozen
 from vflow.nodes.training import optim, preparing

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vflow.nodes.families import families
-from vflow.nodes.families.base import Batch, FlowOptions
+from vflow.nodes.families.exchange import Batch, FlowOptions
 from vflow.nodes.families.noise import shift
 
 ROWS = 4000

@@ -14,7 +14,8 @@ from vflow.engine.keys import digest_file
 from vflow.engine.problems import Failure, Interrupted
 from vflow.engine.values import Blob
 from vflow.nodes import families
-from vflow.nodes.families.base import Family, Flavour, LoRATarget, VideoRules
+from vflow.nodes.families.base import Family
+from vflow.nodes.families.rules import Flavour, LoRATarget, VideoRules
 
 
 class Desk(Context):

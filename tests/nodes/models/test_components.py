@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vflow.engine.problems import Failure, GraphError
 from vflow.nodes import families
-from vflow.nodes.families.base import Flavour
+from vflow.nodes.families.rules import Flavour
 from vflow.nodes.models import components, facts, fetch, layout
 from vflow.nodes.models.nodes import LoadTextEncoder, LoadTransformer
 from vflow.nodes.models.source import resolve

@@ -7,7 +7,7 @@ import torch
 
 from vflow.engine.problems import Failure
 from vflow.engine.values import Blob, Items
-from vflow.nodes.families.base import FlowOptions
+from vflow.nodes.families.exchange import FlowOptions
 from vflow.nodes.models.adapters import LoRA
 from vflow.nodes.training import TrainLoop
 from vflow.nodes.training.records import Records, moved

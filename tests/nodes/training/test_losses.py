@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vflow.nodes.families.base import Prediction
+from vflow.nodes.families.exchange import Prediction
 from vflow.nodes.training import optim
 from vflow.nodes.training.evaluation import losses_of, sample_losses
 

@@ -5,7 +5,7 @@ import pytest
 
 from vflow.engine.values import Items
 from vflow.nodes.data.pictures import to_png
-from vflow.nodes.families.base import Drawn
+from vflow.nodes.families.exchange import Drawn
 from vflow.nodes.training.previews import Previews
 from vflow.nodes.validation import Sampler, Validate
 from vflow.nodes.values import Image, ImageEncoder

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import FlowOptions
+from vflow.nodes.families.exchange import FlowOptions
 from vflow.nodes.families.hunyuan15 import FAMILY
 
 from .conftest import SeededDraws, batch_of

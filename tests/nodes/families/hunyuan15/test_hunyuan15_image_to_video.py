@@ -11,7 +11,7 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import FlowOptions, SamplingRequest
+from vflow.nodes.families.exchange import FlowOptions, SamplingRequest
 from vflow.nodes.families.hunyuan15 import FAMILY, attention, latents
 
 from .conftest import FPS, FRAMES, HEIGHT, WIDTH, GivenNoise, SeededDraws, batch_of, drawn_clip

@@ -4,7 +4,7 @@ import pytest
 import torch
 from peft import LoraConfig
 
-from vflow.nodes.families.base import FlowOptions
+from vflow.nodes.families.exchange import FlowOptions
 from vflow.nodes.families.hunyuan15 import FAMILY
 
 from .conftest import SeededDraws, batch_of, drawn_clip

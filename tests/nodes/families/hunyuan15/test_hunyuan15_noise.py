@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vflow.nodes.families.base import Batch, FlowOptions
+from vflow.nodes.families.exchange import Batch, FlowOptions
 from vflow.nodes.families.hunyuan15 import FAMILY
 
 from .conftest import SeededDraws

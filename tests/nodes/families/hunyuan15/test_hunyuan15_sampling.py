@@ -7,7 +7,7 @@ from diffusers import HunyuanVideo15Pipeline
 from peft import LoraConfig
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import SamplingRequest
+from vflow.nodes.families.exchange import SamplingRequest
 from vflow.nodes.families.hunyuan15 import FAMILY
 
 from .conftest import FPS, HEIGHT, WIDTH

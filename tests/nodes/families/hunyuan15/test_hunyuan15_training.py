@@ -6,7 +6,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, HunyuanVideo15Pipeline
 from peft import LoraConfig
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import FlowOptions
+from vflow.nodes.families.exchange import FlowOptions
 from vflow.nodes.families.hunyuan15 import FAMILY, attention, latents
 
 from .conftest import FRAMES, HEIGHT, WIDTH, GivenNoise, SeededDraws, batch_of, drawn_clip

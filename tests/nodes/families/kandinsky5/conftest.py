@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from vflow.nodes.families.base import Batch
+from vflow.nodes.families.exchange import Batch
 from vflow.nodes.families.kandinsky5 import FAMILY
 
 FPS, FRAMES, HEIGHT, WIDTH = 24.0, 9, 64, 96

@@ -11,7 +11,7 @@ import torch
 from diffusers import Kandinsky5I2VPipeline, Kandinsky5T2VPipeline
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import FlowOptions, SamplingRequest
+from vflow.nodes.families.exchange import FlowOptions, SamplingRequest
 from vflow.nodes.families.kandinsky5 import FAMILY, attention, latents, training
 
 from .conftest import SeededDraws, batch_of

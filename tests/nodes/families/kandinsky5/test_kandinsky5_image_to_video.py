@@ -13,7 +13,7 @@ from diffusers import Kandinsky5I2VPipeline
 from peft import LoraConfig
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import FlowOptions, SamplingRequest
+from vflow.nodes.families.exchange import FlowOptions, SamplingRequest
 from vflow.nodes.families.kandinsky5 import FAMILY, latents, text, training
 
 from .conftest import FPS, HEIGHT, WIDTH, SeededDraws, batch_of, drawn_clip

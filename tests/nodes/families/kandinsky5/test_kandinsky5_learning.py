@@ -4,7 +4,7 @@ import pytest
 import torch
 from peft import LoraConfig
 
-from vflow.nodes.families.base import FlowOptions
+from vflow.nodes.families.exchange import FlowOptions
 from vflow.nodes.families.kandinsky5 import FAMILY
 from vflow.nodes.models import unfreezing
 from vflow.nodes.models.weights import Unfrozen

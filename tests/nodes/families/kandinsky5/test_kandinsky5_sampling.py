@@ -6,7 +6,7 @@ import torch
 from diffusers import Kandinsky5T2VPipeline
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import SamplingRequest
+from vflow.nodes.families.exchange import SamplingRequest
 from vflow.nodes.families.kandinsky5 import FAMILY
 
 from .conftest import FPS, FRAMES, HEIGHT, WIDTH

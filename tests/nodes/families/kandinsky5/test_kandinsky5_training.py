@@ -8,7 +8,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, Kandinsky5T2VPipeline
 from peft import LoraConfig
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import FlowOptions
+from vflow.nodes.families.exchange import FlowOptions
 from vflow.nodes.families.kandinsky5 import FAMILY, latents, training
 
 from .conftest import FRAMES, HEIGHT, WIDTH, GivenNoise, SeededDraws, batch_of, drawn_clip

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from vflow.nodes.families.base import Batch
+from vflow.nodes.families.exchange import Batch
 from vflow.nodes.families.ltx2 import FAMILY
 
 FPS, FRAMES, HEIGHT, WIDTH = 25.0, 17, 64, 96

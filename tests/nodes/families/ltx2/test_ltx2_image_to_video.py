@@ -9,7 +9,7 @@ from diffusers import LTX2ImageToVideoPipeline
 from peft import LoraConfig
 from PIL import Image
 
-from vflow.nodes.families.base import FlowOptions, SamplingRequest
+from vflow.nodes.families.exchange import FlowOptions, SamplingRequest
 from vflow.nodes.families.ltx2 import FAMILY, latents, training
 
 from .conftest import FPS, FRAMES, HEIGHT, WIDTH, SeededDraws, batch_of, drawn_clip

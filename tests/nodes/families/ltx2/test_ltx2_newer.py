@@ -17,7 +17,7 @@ from transformers import Gemma4UnifiedConfig, Gemma4UnifiedForConditionalGenerat
 
 from vflow.engine.problems import Failure
 from vflow.nodes.families import family_of
-from vflow.nodes.families.base import FlowOptions, SamplingRequest
+from vflow.nodes.families.exchange import FlowOptions, SamplingRequest
 from vflow.nodes.families.ltx2 import FAMILY
 from vflow.nodes.families.ltx2.text import sequence_length
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from vflow.nodes.families.base import Batch, FlowOptions
+from vflow.nodes.families.exchange import Batch, FlowOptions
 from vflow.nodes.families.ltx2 import FAMILY, noise
 
 from .conftest import SeededDraws

@@ -4,7 +4,7 @@ import torch
 from diffusers import LTX2Pipeline
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import SamplingRequest
+from vflow.nodes.families.exchange import SamplingRequest
 from vflow.nodes.families.ltx2 import FAMILY
 
 from .conftest import FPS, FRAMES, HEIGHT, WIDTH

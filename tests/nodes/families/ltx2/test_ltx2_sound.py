@@ -6,7 +6,7 @@ import torch
 from diffusers import LTX2Pipeline
 from peft import LoraConfig
 
-from vflow.nodes.families.base import FlowOptions, SamplingRequest
+from vflow.nodes.families.exchange import FlowOptions, SamplingRequest
 from vflow.nodes.families.ltx2 import FAMILY, latents, sound
 from vflow.nodes.training.evaluation import losses_of
 

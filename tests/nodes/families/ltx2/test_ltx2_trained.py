@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 
 from vflow.nodes.data import scores, world
-from vflow.nodes.families.base import SamplingRequest
+from vflow.nodes.families.exchange import SamplingRequest
 from vflow.nodes.families.ltx2 import FAMILY
 from vflow.nodes.families.ltx2.latents import denormalise
 

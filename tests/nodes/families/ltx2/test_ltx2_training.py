@@ -6,7 +6,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, LTX2ImageToVideoPipeline,
 from peft import LoraConfig
 from PIL import Image
 
-from vflow.nodes.families.base import FlowOptions
+from vflow.nodes.families.exchange import FlowOptions
 from vflow.nodes.families.ltx2 import FAMILY, latents
 
 from .conftest import FPS, FRAMES, HEIGHT, WIDTH, GivenNoise, SeededDraws, batch_of, drawn_clip

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from vflow.nodes.families.base import Batch
+from vflow.nodes.families.exchange import Batch
 from vflow.nodes.families.sana import FAMILY
 
 FPS, FRAMES, HEIGHT, WIDTH = 16.0, 9, 64, 96

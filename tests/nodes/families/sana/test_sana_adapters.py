@@ -6,7 +6,7 @@ from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import SamplingRequest
+from vflow.nodes.families.exchange import SamplingRequest
 from vflow.nodes.families.sana import FAMILY
 
 from .conftest import FPS, FRAMES, HEIGHT, WIDTH, SeededDraws, batch_of
@@ -39,7 +39,7 @@ def batch(embedding):
 
 def said_by(live, batch):
     with torch.no_grad():
-        from vflow.nodes.families.base import FlowOptions
+        from vflow.nodes.families.exchange import FlowOptions
 
         return FAMILY.predict(live, batch, torch.tensor([0.5]), SeededDraws(1), FlowOptions()).prediction
 

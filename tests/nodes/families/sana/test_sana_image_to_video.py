@@ -10,7 +10,7 @@ from peft import LoraConfig
 from PIL import Image
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import FlowOptions, SamplingRequest
+from vflow.nodes.families.exchange import FlowOptions, SamplingRequest
 from vflow.nodes.families.sana import FAMILY, latents, sampling, training
 
 from .conftest import FPS, FRAMES, HEIGHT, SHAPE, WIDTH, GivenNoise, SeededDraws, batch_of, drawn_clip

@@ -6,7 +6,7 @@ import torch
 from diffusers import SanaVideoPipeline
 
 from vflow.engine.problems import Failure
-from vflow.nodes.families.base import SamplingRequest
+from vflow.nodes.families.exchange import SamplingRequest
 from vflow.nodes.families.sana import FAMILY, sampling
 
 from .conftest import FPS, FRAMES, HEIGHT, WIDTH

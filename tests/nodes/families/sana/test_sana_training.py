@@ -11,7 +11,7 @@ from diffusers import (
 from peft import LoraConfig
 from PIL import Image
 
-from vflow.nodes.families.base import Batch, FlowOptions
+from vflow.nodes.families.exchange import Batch, FlowOptions
 from vflow.nodes.families.sana import FAMILY, latents, training
 
 from .conftest import FPS, FRAMES, HEIGHT, SHAPE, WIDTH, GivenNoise, SeededDraws, batch_of, drawn_clip

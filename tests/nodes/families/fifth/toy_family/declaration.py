@@ -1,8 +1,8 @@
 """What the family is. Light: the networks are imported when they are called."""
 
-from vflow.nodes.families.base import (
+from vflow.nodes.families.base import Family
+from vflow.nodes.families.rules import (
     Anatomy,
-    Family,
     Flavour,
     LoRATarget,
     PromptTokens,

@@ -11,7 +11,7 @@ from diffusers.loaders import PeftAdapterMixin
 from torch import nn
 from torch.nn import functional
 
-from vflow.nodes.families.base import Prediction
+from vflow.nodes.families.exchange import Prediction
 from vflow.nodes.families.loading import load_network
 
 _WORDS = 64
