@@ -160,7 +160,7 @@ class _Wiring:
             path, reason = ("nodes", spec.name), next((flow.nothing for flow in given), "")
             if reason:
                 path = (*path, "inputs", port.name)  # type: ignore[assignment]
-            message = reason or f"nothing is linked to the input {port.name!r}, {_a(port)}"
+            message = reason or f"{unlinked(port.name)}, {_a(port)}"
             remedy = "enable it, or link another node" if reason else self._offer(port, spec.name)
             self.tell(path, message, remedy, key=not reason)
 
@@ -250,6 +250,11 @@ class _Wiring:
                 self.findings.add(place, f"outputs.{name}", reason, "this output is left out", "warning")
                 del self.graph.outputs[name]
         return links
+
+
+def unlinked(port: str) -> str:
+    """Return how what is said of an input begins that needs a link and has none."""
+    return f"nothing is linked to the input {port!r}"
 
 
 def _links(spec: NodeSpec, port: str | None = None) -> Iterator[tuple[tuple[str | int, ...], str]]:

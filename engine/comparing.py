@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vflow.engine.cli.text import duration
 from vflow.engine.difference import GraphDifference, graph_difference
 from vflow.engine.folder import EVENTS, GRAPH
 from vflow.engine.history import PastRun, find_run, past_runs
@@ -104,7 +105,7 @@ def find_side(name: str, profiles: Sequence[str] = (), sets: Sequence[str] = ())
 
 
 def _run_side(run: PastRun) -> Side:
-    began = next((event for event in run.events() if event.get("kind") == "run_started"), {})
+    began = next(run.events("run_started"), {})
     path = run.path / GRAPH
     graph = _load(str(path), (), ()) if path.is_file() else Loaded()
     return Side(str(run.path), graph, run, tuple(began.get("profiles", ())))
@@ -132,9 +133,7 @@ def _figures(run: PastRun) -> dict[str, Metric]:
     """Return the last value of every metric, and of losses the lowest too."""
     last: dict[str, Metric] = {}
     lowest: dict[str, Metric] = {}
-    for event in run.events():
-        if event.get("kind") != "metrics":
-            continue
+    for event in run.events("metrics"):
         for name, value in event["values"].items():
             last[name] = (event["step"], value)
             if "loss" in name and not (name in lowest and lowest[name][1] <= value):
@@ -145,6 +144,48 @@ def _figures(run: PastRun) -> dict[str, Metric]:
         if name in lowest:
             found[name + _LOWEST] = lowest[name]
     return found
+
+
+# --- in words --------------------------------------------------------------------------------------------------------
+
+
+def side_words(side: Side) -> str:
+    """Return what a side is in a line: graph, profiles, how the run ended; what it failed of in a second line."""
+    told = f"{side.name}: {side.graph.graph.name}"
+    told += f", profiles {', '.join(side.profiles)}" if side.profiles else ""
+    if side.run is None:
+        return told
+    told += f", {side.run.status}" + (f" in {duration(side.run.seconds)}" if side.run.seconds is not None else "")
+    return f"{told}\n     {side.run.failure}" if side.run.failure else told
+
+
+def node_rows(pairs: Iterable[NodePair]) -> list[tuple[str, str, str, str]]:
+    """Return a row for each node: its name, how it went on either side, whether its key is the same."""
+    words = {True: "same key", False: "another key", None: ""}
+    rows = []
+    for pair in pairs:
+        one, other = (
+            "-" if state is None else f"{state} {duration(seconds)}" if seconds else state
+            for state, seconds in zip(pair.states, pair.seconds, strict=True)
+        )
+        rows.append((pair.name, one, other, words[pair.equal]))
+    return rows
+
+
+def metric_rows(metrics: dict[str, tuple[Metric | None, Metric | None]]) -> list[tuple[str, str, str, str]]:
+    """Return a row for each metric: its name, its last value on either side, and by how much these differ."""
+
+    def shown(metric: Metric | None) -> str:
+        return "-" if metric is None else f"{metric[1]:.6g} (step {metric[0]})"
+
+    rows = []
+    for name, (one, other) in metrics.items():
+        apart = f"{other[1] - one[1]:+.3g}" if one and other and one[1] != other[1] else ""
+        rows.append((name, shown(one), shown(other), apart))
+    return rows
+
+
+# --- as data ---------------------------------------------------------------------------------------------------------
 
 
 def _side_data(side: Side) -> dict[str, Any]:

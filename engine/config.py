@@ -74,6 +74,15 @@ class Config(BaseModel):
         description="A run says so when less is free on a disk it writes to; at a quarter of it the run stops, with "
         "all it has done. Unless you give a value, it is no more than 1 % of a disk. 0: never look.",
     )
+    theme: Text | None = Field(
+        None,
+        description="Theme of the terminal UI (nord, gruvbox, textual-light, ...). What is chosen there is kept here.",
+    )
+    keys: dict[str, Text] = Field(
+        {},
+        description="Other keys for the terminal UI, by the name that its help (?) gives an action: graph.add=n. "
+        "Several are written with commas: edit.undo=u,ctrl+z.",
+    )
 
 
 @dataclass(frozen=True)
@@ -206,15 +215,21 @@ def _problems_of(data: dict[str, Any], root: Piece | None, file: str) -> list[Pr
     except ValidationError as error:
         for one in error.errors(include_url=False):
             message = str(one["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-            problem = Problem(f"{message[:1].lower()}{message[1:]}", f"not {data[str(one['loc'][0])]!r}")
-            problems.append(_placed(problem, root, str(one["loc"][0]), file))
+            message = "should be ACTION: KEY, in a mapping" if one["type"] == "dict_type" else message
+            name, value = str(one["loc"][0]), data[str(one["loc"][0])]
+            if isinstance(value, dict) and len(one["loc"]) > 1:
+                name, value = f"{name}.{one['loc'][1]}", value[one["loc"][1]]
+            problem = Problem(f"{message[:1].lower()}{message[1:]}", f"not {value!r}")
+            problems.append(_placed(problem, root, name, file))
     except ValueError as error:  # a number that JSON does not know
         problems.append(Problem(str(error), "write a finite number", file=file))
     return problems
 
 
 def _placed(problem: Problem, root: Piece | None, name: str, file: str) -> Problem:
-    piece = root.get(name) if root is not None else None
+    setting, _, inside = name.partition(".")
+    piece = root.get(setting) if root is not None else None
+    piece = (piece.get(inside) if piece is not None and inside else None) or piece
     place = piece.place(key=True) if piece is not None else None
     return problem.at(name, file, place.line, place.column) if place else problem.at(name)
 
@@ -242,9 +257,19 @@ def _value(name: str, words: list[str]) -> Any:
 
     if name == "send":
         return list(words)
+    if name == "keys":
+        return _pairs(words)
     if len(words) != 1:
         raise GraphError(f"{name} takes one value, not {len(words)}", "put a value with spaces in quotes")
     return words[0] if name in ("cache", "remote") or not words[0] else scalar(words[0])
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    pairs = [word.partition("=") for word in words]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise GraphError(f"{name or '='} maps no action to a key", "write ACTION=KEY, as in graph.add=n")
+    return {name: value for name, _, value in pairs}
 
 
 def _change(name: str, value: Any) -> None:
@@ -296,6 +321,8 @@ def _span(document: Document, piece: Piece) -> tuple[int, int]:
 def _as_yaml(value: Any) -> str:
     from vflow.engine.pieces import scalar
 
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_as_yaml([one])[1:-1]}: {json.dumps(key)}" for one, key in value.items()) + "}"
     if isinstance(value, list):
         return f"[{', '.join(v if _SAFE_IN_LIST.fullmatch(v) and scalar(v) == v else json.dumps(v) for v in value)}]"
     if isinstance(value, str):

@@ -16,11 +16,14 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
+from vflow.engine.cli import TERMINATED
 from vflow.engine.folder import EVENTS, RunFolder
 from vflow.engine.problems import Failure, GraphError
 from vflow.engine.secrets import redactor
+from vflow.engine.steering import command_of
 from vflow.engine.watching import accounted_for, announcement
 
 CONSOLE = "console.log"
@@ -61,11 +64,16 @@ def start(words: Sequence[str], graph: str, out: Path | None) -> Path:
 def run_detached(arguments: Namespace, run: Callable[[Namespace], int]) -> int:
     """Do what a detached process does: say that it began, run, and leave a summary whatever happens."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)  # until the command sees to signals itself
     sys.stdout, sys.stderr = _Redacted(sys.stdout), _Redacted(sys.stderr)  # type: ignore[assignment]
     folder = RunFolder(arguments.out)
-    folder.listen(announcement(arguments.detached, arguments.profile or ()))
+    folder.listen(announcement(arguments.detached, arguments.profile or (), command_of(arguments)))
     with accounted_for(folder):
         return run(arguments)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(TERMINATED)
 
 
 def _own(words: Sequence[str], folder: Path, graph: str) -> list[str]:

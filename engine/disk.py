@@ -97,14 +97,14 @@ def _disks(world: World) -> list[Disk]:
     if world.folder is not None:
         folders["the run"] = world.folder.path
     for what, folder in folders.items():
-        existing, low = _existing(folder), float(user.low_disk)
+        place, low = existing(folder), float(user.low_disk)
         if "low_disk" not in user.model_fields_set:
-            low = min(low, _SMALL * shutil.disk_usage(existing).total)
-        found.setdefault(existing.stat().st_dev, Disk(what, existing, low, _FLOOR * low))
+            low = min(low, _SMALL * shutil.disk_usage(place).total)
+        found.setdefault(place.stat().st_dev, Disk(what, place, low, _FLOOR * low))
     return list(found.values())
 
 
-def _existing(folder: Path) -> Path:
+def existing(folder: Path) -> Path:
     """Return the folder, or the nearest above it that is there."""
     folder = folder.absolute()
     while not folder.exists() and folder != folder.parent:

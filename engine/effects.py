@@ -80,10 +80,20 @@ def _reads(step: Step) -> Iterator[Effect]:
 
 
 def _fetches(session: Session) -> Iterator[Effect]:
-    from vflow.engine.cli.plan import fetches
+    """Say what the fetch phase would bring, each once."""
+    from vflow.engine.run import needed_recipes
 
-    for entry in fetches(session):
-        yield Effect("downloads" if entry["bytes"] else "builds", entry["what"], "", entry["bytes"])
+    looked: set[str] = set()
+    found: dict[str, int] = {}
+    for step in session.plan.pending():
+        context = session.world.context_for(step)
+        for recipe in needed_recipes(session.plan, step):
+            if (base := str(recipe.base)) not in looked:
+                looked.add(base)
+                if not recipe.is_fetched(context):
+                    found[", ".join(recipe.files_needed())] = recipe.bytes_to_fetch(context)
+    for what, size in found.items():
+        yield Effect("downloads" if size else "builds", what, "", size)
 
 
 def _sending(session: Session) -> Iterator[tuple[Step, str]]:

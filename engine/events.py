@@ -29,6 +29,7 @@ class RunStarted(Event):
     """A process began to work on a run (again, when it goes on after a stop).
 
     `process` tells whether it still lives: host, boot, number space, number and start of the process, joined by `~`.
+    `command` holds the words after `vflow` that go on with it, called in the folder `cwd`.
     """
 
     kind: Literal["run_started"] = "run_started"
@@ -37,6 +38,8 @@ class RunStarted(Event):
     pid: int
     process: str = ""
     vflow: str
+    command: tuple[str, ...] = ()
+    cwd: str = ""
 
 
 class RunFinished(Event):

@@ -11,7 +11,8 @@ from vflow.engine.pieces import Findings, Piece, show
 #: How many values and characters parameters may put into a graph in all.
 MAX_FILLED = 1 << 20
 
-_PARAMETER = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
+#: `${name}` in a text, and the `$${` that stands for a plain `${`.
+PARAMETER = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
 
 
 class Filler:
@@ -42,7 +43,7 @@ class Filler:
 
     def _fill_text(self, piece: Piece, where: str, depth: int) -> Piece:
         text: str = piece.data
-        whole = _PARAMETER.fullmatch(text)
+        whole = PARAMETER.fullmatch(text)
         if whole and whole[0] != "$${":
             found = self._parameter(whole, piece, where)
             if found is None or not self._fits(found, piece, where, depth):
@@ -65,7 +66,7 @@ class Filler:
             origins.append(_origin(match[1], found))
             return found.data if type(found.data) is str else show(found.data)
 
-        filled = piece.with_data(_PARAMETER.sub(put, text))
+        filled = piece.with_data(PARAMETER.sub(put, text))
         filled.via = " and ".join(dict.fromkeys(origins))
         return filled
 
@@ -112,7 +113,7 @@ def mentioned(pieces: Iterable[Piece]) -> set[str]:
     while stack:
         data = stack.pop().data
         if type(data) is str:
-            found.update(match[1] for match in _PARAMETER.finditer(data) if match[1])
+            found.update(match[1] for match in PARAMETER.finditer(data) if match[1])
         elif type(data) in (dict, list):
             stack += data.values() if type(data) is dict else data
     return found

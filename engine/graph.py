@@ -43,7 +43,8 @@ class Graph:
 
     `params` are the parameters in force and `profiles` the profiles that the file offers, both as plain data and for
     show only, as are `parameters`, what each of them is: two graphs are equal when what they run is equal. `unfilled`
-    names the settings that wait for a parameter which does not exist, or has no value.
+    names the settings that wait for a parameter which does not exist, or has no value. `written` is the file as it
+    stands, with what it extends and before any choice.
     """
 
     name: str = ""
@@ -56,6 +57,7 @@ class Graph:
     format: int = FORMAT
     tree: Piece = field(default_factory=lambda: Piece({}), compare=False, repr=False)
     unfilled: set[str] = field(default_factory=set, compare=False, repr=False)
+    written: Piece = field(default_factory=lambda: Piece({}), compare=False, repr=False)
 
     def piece(self, *path: str | int) -> Piece:
         """Return the piece of the file at a path (`"nodes", "train", "steps"`), else the nearest one above it."""

@@ -38,21 +38,23 @@ class PastRun:
         """The folder's name."""
         return self.path.name
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Yield the run's events as plain data; a line cut off by a crash is skipped."""
-        with (self.path / EVENTS).open(encoding="utf-8") as file:
+    def events(self, kind: str = "") -> Iterator[dict[str, Any]]:
+        """Yield the run's events (those of a kind) as plain data; a line cut off by a crash is skipped."""
+        mark = f'"{kind}"' if kind else ""
+        with (self.path / EVENTS).open(encoding="utf-8", errors="replace") as file:
             for line in file:
-                try:
-                    yield json.loads(line)
-                except ValueError:
+                if mark not in line:  # reading a million lines as JSON would take long
                     continue
+                with suppress(ValueError):
+                    event = json.loads(line)
+                    if isinstance(event, dict) and (not kind or event.get("kind") == kind):
+                        yield event
 
     def last_metrics(self) -> dict[str, tuple[int, float]]:
         """Return the last (step, value) of every metric."""
         found: dict[str, tuple[int, float]] = {}
-        for event in self.events():
-            if event.get("kind") == "metrics":
-                found |= {name: (event["step"], value) for name, value in event["values"].items()}
+        for event in self.events("metrics"):
+            found |= {name: (event["step"], value) for name, value in event["values"].items()}
         return found
 
     def outputs(self) -> list[Path]:
@@ -86,7 +88,7 @@ def find_run(name: str) -> PastRun:
     raise GraphError(f"no run at {name!r}", suggest(name, known, "`vflow runs` lists them"))
 
 
-def _last_start(path: Path) -> dict[str, Any]:
+def last_start(path: Path) -> dict[str, Any]:
     """Return the event by which a process last began to work on the run."""
     for line in watching.Tail(path / EVENTS, watching.last_start(path / EVENTS)).lines():
         with suppress(ValueError):
@@ -99,13 +101,22 @@ def _last_start(path: Path) -> dict[str, Any]:
 def read_run(path: Path) -> PastRun:
     """Read what a run's folder says of it."""
     run = PastRun(path)
-    start = _last_start(path)
+    start = last_start(path)
     run.graph, run.started, run.process = start.get("graph", ""), start.get("time", 0.0), start.get("process", "")
-    try:
-        summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    summary = read_summary(path)
+    if summary is None:
         run.status = watching.standing(run.process)
         return run
     run.status, run.seconds = summary["status"], summary["seconds"]
     run.failure, run.nodes, run.keys = summary.get("failure", ""), summary["nodes"], summary.get("keys", {})
     return run
+
+
+def read_summary(path: Path) -> dict[str, Any] | None:
+    """Return what a run's `summary.json` holds; None where there is none yet, or it is not one."""
+    try:
+        summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
+        right = isinstance(summary["status"], str) and isinstance(summary["nodes"], dict)
+        return summary if right and isinstance(summary["seconds"], (int, float)) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

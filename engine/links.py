@@ -69,7 +69,7 @@ def _flow_past(spec: NodeSpec, cls: type[Node], port: Port, flows: Mapping[str, 
     """Return what a disabled node hands on: its input if it transforms it, nothing if it is a source."""
     if not cls.ports:
         return Flow((), port.types, port.many, f"{spec.name!r} is disabled and yields nothing")
-    passing = [p.name for p in cls.ports.values() if _passes(p, port)]
+    passing = [p.name for p in cls.ports.values() if passes(p, port)]
     if len(passing) != 1:
         return Flow((), port.types, port.many, f"{spec.name!r} is disabled and has no result", broken=True)
     given = flows.get(passing[0], [])
@@ -84,7 +84,7 @@ def _flow_past(spec: NodeSpec, cls: type[Node], port: Port, flows: Mapping[str, 
     return Flow(links, types, port.many, "" if links else f"{spec.name!r} is disabled and passes nothing")
 
 
-def _passes(given: Port, output: Port) -> bool:
+def passes(given: Port, output: Port) -> bool:
     """Tell whether a disabled node hands the input on: same type variable or type, and no result of heavy work."""
     if given.observed or any(issubclass(kind, Artifact) for kind in output.types):
         return False

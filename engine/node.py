@@ -35,6 +35,13 @@ Matters = Literal["plain", "placement", "observe", "horizon"]
 _MARK = "vflow"
 
 
+@dataclass(frozen=True)
+class Unit:
+    """Says what a setting counts, for people: `fps: Annotated[float, Unit("frames/s")]`."""
+
+    name: str
+
+
 class Observed:
     """Marks an input port that watches and does not change the result: `sampler: Annotated[Sampler, Observed]`.
 

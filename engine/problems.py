@@ -38,6 +38,14 @@ class Problem:
         return replace(self, where=where, file=file, line=line, column=column)
 
 
+@dataclass(frozen=True, slots=True)
+class Unasked(Problem):
+    """What cannot be known without the network, where that was not to be used: an error, but not the user's mistake.
+
+    A plan that is made while somebody edits leaves it open.
+    """
+
+
 class VflowError(Exception):
     """Base of every error that is told to the user in words, without a traceback."""
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from contextlib import suppress
 from typing import Any, Protocol
 
 from vflow.engine import events
-from vflow.engine.cli.text import duration, say
+from vflow.engine.cli.text import say
+from vflow.engine.pace import Pace, left_words, rate_words
+from vflow.engine.wording import node_started, said
 
 _PLAIN_EVERY = 5.0  # seconds between two plain lines of one node
-_WINDOW = 30.0  # seconds over which the pace is taken
 
 
 class Display(Protocol):
@@ -33,25 +34,6 @@ def progress_for(*, quiet: bool) -> Display:
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         return Bars()
     return Lines()
-
-
-class Pace:
-    """How fast a node is, over the last half minute: what came before (loading, a resumed start) does not count."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
-
-    def see(self, done: int, now: float) -> None:
-        """Take how far the node was at a time in seconds: of the event, which may be read long after it happened."""
-        self._seen.append((now, done))
-        while len(self._seen) > 2 and now - self._seen[0][0] > _WINDOW:
-            self._seen.popleft()
-
-    @property
-    def rate(self) -> float:
-        """Units a second; 0 while it is not known."""
-        (first, start), (last, done) = self._seen[0], self._seen[-1]
-        return (done - start) / (last - first) if last > first else 0.0
 
 
 class Silent:
@@ -77,8 +59,7 @@ class Lines:
         """Take an event."""
         if isinstance(event, events.NodeStarted):
             self._said[event.node] = time.monotonic()
-            some = f"{event.missing} of {event.total}" if event.total > 1 else "computing"
-            say(f"{event.node}: {some}" + (f" ({event.reason})" if event.reason else ""))
+            say(f"{event.node}: {node_started(vars(event))}")
         elif isinstance(event, events.Progress):
             self._progress(event)
         else:
@@ -93,7 +74,7 @@ class Lines:
         if now - self._said.get(event.node, 0.0) < _PLAIN_EVERY and event.done < event.total:
             return
         self._said[event.node] = now
-        say(f"{event.node}: {_progress_words(event, pace.rate)}")
+        say(f"{event.node}: {_progress_words(event, pace)}")
 
     def _other(self, event: events.Event) -> None:
         if words := _words(event):
@@ -155,21 +136,17 @@ class Bars:
             self._tasks[event.node],
             completed=event.done,
             total=event.total,
-            figures=_pace_words(event, pace.rate),
+            figures=_pace_words(event, pace),
         )
 
 
-def _progress_words(event: events.Progress, rate: float) -> str:
-    return f"{event.done}/{event.total} {_pace_words(event, rate)}"
+def _progress_words(event: events.Progress, pace: Pace) -> str:
+    return f"{event.done}/{event.total} {_pace_words(event, pace)}"
 
 
-def _pace_words(event: events.Progress, rate: float) -> str:
-    parts = [event.unit + "s"]
-    if rate:
-        parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s/{event.unit}")
-        if event.done < event.total:
-            parts.append(f"{duration((event.total - event.done) / rate)} left")
-    return ", ".join([*parts, *filter(None, [_figures(event)])])
+def _pace_words(event: events.Progress, pace: Pace) -> str:
+    left = left_words(pace.remaining(event.total)) if event.done < event.total else ""
+    return ", ".join(filter(None, [event.unit + "s", rate_words(pace.rate, event.unit), left, _figures(event)]))
 
 
 def _figures(event: events.Progress) -> str:
@@ -178,25 +155,7 @@ def _figures(event: events.Progress) -> str:
 
 def _words(event: events.Event) -> str:
     """Return what is worth a line of its own, else nothing."""
-    if isinstance(event, events.NodeFinished):
-        return _finished_words(event)
-    if isinstance(event, events.Log):
-        said = f"{event.node}: {event.message}" if event.node else event.message
-        return said if event.level != "error" else ""
-    if isinstance(event, events.LeftOut):
-        return f"{event.node}: left out {event.what}: {event.reason}"
-    if isinstance(event, events.Published):
-        return f"{event.node}: wrote {event.path}"
-    if isinstance(event, events.Fetched):
-        return f"fetched {event.what} in {duration(event.seconds)}"
-    return ""
-
-
-def _finished_words(event: events.NodeFinished) -> str:
-    saved = f", which saved {duration(event.saved_seconds)}" if event.saved_seconds >= 0.05 else ""
-    if event.state == "reused":
-        return f"{event.node}: reused {event.reused}{saved}"
-    if event.state == "computed":
-        more = f", {event.reused} reused{saved}" if event.reused else ""
-        return f"{event.node}: {event.computed} computed{more} in {duration(event.seconds)}"
-    return f"{event.node}: {event.state} after {duration(event.seconds)}"
+    words = said(vars(event))
+    if not words or (isinstance(event, events.Log) and event.level == "error"):  # errors are told at the end
+        return ""
+    return f"{event.node}: {words}" if event.node else words

@@ -48,6 +48,11 @@ def usable(group: str) -> Iterator[tuple[str, Any]]:
 
 def answers(group: str, *arguments: Any) -> Iterator[Any]:
     """Call each entry point of a group and yield what it answers; one that fails is left out, and complained of."""
+    return (answer for _, answer in named_answers(group, *arguments))
+
+
+def named_answers(group: str, *arguments: Any) -> Iterator[tuple[str, Any]]:
+    """Do as `answers`, with the name of each entry point."""
     for point in entry_points(group):
         if (call := loaded(point)) is None:
             continue
@@ -57,7 +62,7 @@ def answers(group: str, *arguments: Any) -> Iterator[Any]:
         except Exception as error:
             _complain(point, f"its part of {group} failed: {type(error).__name__}: {error}")
         else:
-            yield answer
+            yield point.name, answer
 
 
 def loaded(point: EntryPoint) -> Any | None:

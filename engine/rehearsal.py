@@ -136,10 +136,36 @@ def keep(store: Store, key: str, said: Mapping[str, Any], seconds: float) -> Non
 
 def citations(session: Session) -> Iterator[tuple[str, str]]:
     """Yield node and what to say of it, for every node that will run and was rehearsed like this on this device."""
+    for step, record in _rehearsed(session):
+        yield step.name, _cited(record)
+
+
+def costs(session: Session) -> Iterator[tuple[str, str, Cost]]:
+    """Yield node, what was measured there, and what it takes for all that the node has to do, as rehearsed before."""
+    steps = session.plan.steps
+    measured = {
+        (check["node"], check["name"]): Cost(**check["cost"])
+        for _, record in _rehearsed(session)
+        for check in record.facts.get("checks", ())
+        if check.get("cost") and check["node"] in steps
+    }
+    for (node, what), cost in measured.items():
+        if count := _ahead(steps[node]):
+            yield node, what, cost.times(count)
+
+
+def _ahead(step: Step) -> int:
+    """Return how often a step's measured work is to be done: for each item that the store lacks, or once."""
+    if step.state not in ("run", "undecided", "light"):
+        return 0
+    return step.missing if step.bound.type.per_item and step.item_keys else 1
+
+
+def _rehearsed(session: Session) -> Iterator[tuple[Step, Record]]:
     plan = session.plan
     steps = {key_of(plan, step): step for step in plan.pending() if is_long(step)}
     for key, record in (session.world.store.lookup(steps) if steps else {}).items():
-        yield steps[key].name, _cited(record)
+        yield steps[key], record
 
 
 def _cited(record: Record) -> str:

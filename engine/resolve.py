@@ -18,7 +18,8 @@ MAX_NODES = 20_000
 _TOP = ("vflow", "name", "about", "extends", "params", "profiles", "nodes", "outputs")
 _OF_PROFILE = ("about", "params", "nodes", "outputs")
 _OF_NODE = ("type", "inputs", "disabled")
-_FREE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+#: What graphs and profiles may be called.
+FREE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _FREE_REMEDY = "use letters, digits, '_', '-' and '.'"
 _NAMES = "letters, digits, _ and -, not beginning with a digit, at most 64"
 
@@ -83,6 +84,7 @@ def resolve(
         profiles=parts["profiles"].plain(),
         tree=tree,
         unfilled=filler.unfilled,
+        written=root,
     )
 
 
@@ -116,7 +118,7 @@ class _Reader:
 
     def name(self, piece: Piece | None, otherwise: str) -> str:
         given = self.text(piece, "name")
-        if given and piece and not _FREE_NAME.fullmatch(given):
+        if given and piece and not FREE_NAME.fullmatch(given):
             self.tell(piece.place(), "name", f"{show(given)} cannot be a graph's name", _FREE_REMEDY)
         return given or re.sub(r"[^A-Za-z0-9_.-]", "_", otherwise).lstrip(".-")[:100] or "graph"
 
@@ -133,7 +135,7 @@ class _Reader:
             where = f"profiles.{name}"
             if piece.data is None and piece.overrides:
                 continue
-            if not _FREE_NAME.fullmatch(name):
+            if not FREE_NAME.fullmatch(name):
                 self.tell(piece.place(key=True), where, f"{show(name)} cannot be a profile's name", _FREE_REMEDY)
             profile = self.mapping(piece, where, piece)
             self.refuse_unknown(profile, _OF_PROFILE, where)

@@ -10,7 +10,7 @@ from pathlib import Path
 from vflow.engine.contexts import World
 from vflow.engine.load import Loaded, load, no_collection
 from vflow.engine.plan import Plan
-from vflow.engine.problems import GraphError, Problem, errors, suggest
+from vflow.engine.problems import GraphError, Problem, Unasked, errors, suggest
 from vflow.engine.registry import answers
 from vflow.engine.secrets import leak
 from vflow.engine.store import Store
@@ -35,11 +35,15 @@ class Request:
     send: tuple[str, ...] = ()
     fresh_env: bool = False
     text: str | None = None  #: read in place of what the graph's file holds (an editor's unsaved work)
+    live: bool = False  #: planned while it is edited: offline, and what only the network knows (`Unasked`) stays open
 
 
 @dataclass
 class Session:
-    """A checked graph, its plan, and the world that it runs in. `problems` holds warnings and hints."""
+    """A checked graph, its plan, and the world that it runs in. `problems` holds warnings and hints.
+
+    What `surveyed` returns may hold errors too: then it says what there is to say, and cannot be run.
+    """
 
     loaded: Loaded
     world: World
@@ -74,16 +78,29 @@ def planned(request: Request, world: World | None = None) -> Session:
         GraphError: with every problem found, of the file and of the preflight.
         Failure: the store cannot be used.
     """
+    session = surveyed(request, world)
+    if errors(session.problems):
+        raise GraphError(session.problems)
+    return session
+
+
+def surveyed(request: Request, world: World | None = None) -> Session:
+    """Read, check and plan a graph as far as it goes: what the nodes found wrong stands in the session's `problems`.
+
+    Raises:
+        GraphError: with every problem of the file.
+        Failure: the store cannot be used.
+    """
     with no_collection():
-        return _planned(request, world)
+        return _surveyed(request, world)
 
 
-def _planned(request: Request, world: World | None) -> Session:
+def _surveyed(request: Request, world: World | None) -> Session:
     loaded = checked(request)
     world = world or World(Store(request.cache, remote=request.remote))
-    world.offline, world.refresh, world.allowed = request.offline, request.refresh, request.send
+    world.offline, world.refresh, world.allowed = request.offline or request.live, request.refresh, request.send
     plan = _advanced(loaded, world, request)
-    if not errors(plan.problems):
+    if all(request.live and isinstance(problem, Unasked) for problem in errors(plan.problems)):
         plan.preflight()
     told = world.store.remote.take_notices() if world.store.remote is not None else []
     problems = [*loaded.problems, *plan.problems, *(Problem(text, severity="warning") for text in told)]
@@ -91,8 +108,6 @@ def _planned(request: Request, world: World | None) -> Session:
     if not errors(problems) and plan.pending():
         for found in answers("vflow.plan_problems", session):
             problems += found
-    if errors(problems):
-        raise GraphError(problems)
     world.why = Why(plan, world)
     world.why.explain_all()
     return session

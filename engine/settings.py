@@ -181,7 +181,12 @@ def _missing(cls: type[Node], path: Path) -> Wrong:
     fields = [model.model_fields[name] for model in _models_at(cls, path[:-1]) if name in model.model_fields]
     about = next((field.description for field in fields if field.description), "")
     remedy = f"write `{name}: ...`" + (f" ({about})" if about else "")
-    return Wrong(path[:-1], f"the setting {name!r} is missing", remedy)
+    return Wrong(path[:-1], missing(str(name)), remedy)
+
+
+def missing(name: str) -> str:
+    """Return what is said of a setting that has to be given and is not."""
+    return f"the setting {name!r} is missing"
 
 
 def _models_at(cls: type[BaseModel], path: Path) -> list[type[BaseModel]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from vflow.engine.events import Event, Log, RunFinished, RunStarted, read_event
 from vflow.engine.folder import EVENTS, SUMMARY, RunFolder
@@ -21,10 +21,17 @@ _CHUNK = 2**20
 _START = b'"kind":"run_started"'
 
 
-def announcement(graph: str, profiles: Sequence[str]) -> RunStarted:
-    """Return the event by which this process says that it begins to work on a run."""
-    process = owners.myself().name
-    return RunStarted(graph=graph, profiles=tuple(profiles), pid=os.getpid(), process=process, vflow=version("vflow"))
+def announcement(graph: str, profiles: Sequence[str], command: Sequence[str] = ()) -> RunStarted:
+    """Return the event by which this process says that it begins to work on a run; `command` goes on with it."""
+    return RunStarted(
+        graph=graph,
+        profiles=tuple(profiles),
+        pid=os.getpid(),
+        process=owners.myself().name,
+        vflow=version("vflow"),
+        command=tuple(command),
+        cwd=str(Path.cwd()),
+    )
 
 
 @contextmanager
@@ -127,13 +134,33 @@ class Watch:
 
 def last_start(path: Path) -> int:
     """Return where in the file the last start of the run begins."""
-    at = found = 0
     try:
         with path.open("rb") as file:
-            for line in file:
-                if _START in line:
-                    found = at
-                at += len(line)
+            return next(lines_back(file, _START), (0, b""))[0]
     except FileNotFoundError:
-        pass
-    return found
+        return 0
+
+
+def lines_back(file: BinaryIO, mark: bytes, most: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yield (offset, line) of the whole lines with a mark, the last one first, of the last `most` bytes of a file.
+
+    A log of any size is read from its end in pieces, no more of it than is asked for.
+    """
+    end = file.seek(0, os.SEEK_END)
+    first, rest = max(0, end - most) if most is not None else 0, b""
+    while end > first:
+        start = max(first, end - _CHUNK)
+        file.seek(start)
+        piece = file.read(end - start) + rest
+        # what stands before the first line end belongs to a line that begins in an earlier piece
+        whole = 0 if start == 0 else piece.find(b"\n") + 1
+        if start > 0 and not whole:
+            end, rest = start, piece
+            continue
+        stop = len(piece)
+        while (at := piece.rfind(mark, whole, stop)) >= 0:
+            begin = piece.rfind(b"\n", 0, at) + 1
+            if (line_end := piece.find(b"\n", at)) >= 0:
+                yield start + begin, piece[begin:line_end]
+            stop = begin
+        end, rest = start, piece[:whole]

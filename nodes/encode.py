@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from vflow.engine.context import Context
-from vflow.engine.node import Node, added, placement
+from vflow.engine.node import Node, Unit, added, placement
 from vflow.engine.problems import Problem
 from vflow.engine.values import Item, Items
 from vflow.nodes.models.first_frames import encoder_problems, is_given
@@ -42,7 +42,7 @@ class EncodeText(Node):
         "encoder",
         description="How floating-point results are kept; `encoder`: as the encoder computed them.",
     )
-    max_tokens: int | None = added(
+    max_tokens: Annotated[int | None, Unit("tokens")] = added(
         None, first=None, ge=1, description="Where a caption is cut; empty: the family's own number of tokens."
     )
     batch_size: int = placement(
@@ -96,7 +96,7 @@ class EncodeVideo(Node):
     batch_size: int = placement(
         1, exact=False, ge=1, description="Windows of equal size encoded at once; more than 1 changes the last bits."
     )
-    decode_workers: int = placement(
+    decode_workers: Annotated[int, Unit("threads")] = placement(
         2, exact=True, ge=0, le=64, description="Threads that decode ahead; 0 decodes between two encodings."
     )
 
@@ -167,7 +167,7 @@ class EncodeAudio(Node):
         "refuses it.",
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="How latents are kept.")
-    decode_workers: int = placement(
+    decode_workers: Annotated[int, Unit("threads")] = placement(
         1, exact=True, ge=0, le=64, description="Threads that decode ahead; 0 decodes between two encodings."
     )
 

@@ -1,9 +1,13 @@
 """What holds for the whole suite."""
 
 import gc
+import os
 import sys
 
 import pytest
+
+# before torch is imported: the tests run in several processes, whose threads would wait for one another
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _looked_through = 0  #: how many modules were imported when garbage was last told from what stays
 

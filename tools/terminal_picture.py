@@ -19,17 +19,17 @@ _CELL, _LINE = 12.2, 24.4  # of Textual's SVG
 _WIDTH, _HEIGHT = 10, 20  # pixels of a cell here
 _FONTS = ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf", "DejaVuSans.ttf")
 
+_Font = ImageFont.FreeTypeFont
+
 _RECT = re.compile(r'<rect fill="(#\w+)" x="([\d.]+)" y="([\d.]+)" width="([\d.]+)"')
 _TEXT = re.compile(r'<text class="terminal-\d+-(r\d+)" x="([\d.]+)" y="([\d.]+)"[^>]*>(.*?)</text>')
 _STYLE = re.compile(r"\.terminal-\d+-(r\d+) \{ (.*?) \}")
 _FILL = re.compile(r"fill: (#\w+)")
 # (up, down, left, right) of the box drawing characters
-_LINES = {
-    **{"│": "ud", "─": "lr", "╭": "dr", "╮": "dl", "╰": "ur", "╯": "ul", "┌": "dr", "┐": "dl", "└": "ur", "┘": "ul"},
-    **{"├": "udr", "┤": "udl", "┬": "dlr", "┴": "ulr", "┼": "udlr", "╶": "r", "╴": "l", "╵": "u", "╷": "d"},
-    **{"┃": "UD", "━": "LR", "┏": "DR", "┓": "DL", "┗": "UR", "┛": "UL", "╸": "L", "╺": "R", "╹": "U", "╻": "D"},
-    **{"┣": "UDR", "┫": "UDL", "┳": "DLR", "┻": "ULR", "╋": "UDLR"},
-}
+_LIGHT = "│=ud ─=lr ╭=dr ╮=dl ╰=ur ╯=ul ┌=dr ┐=dl └=ur ┘=ul ├=udr ┤=udl ┬=dlr ┴=ulr ┼=udlr ╶=r ╴=l ╵=u ╷=d"
+_HEAVY = "┃=UD ━=LR ┏=DR ┓=DL ┗=UR ┛=UL ┣=UDR ┫=UDL ┳=DLR ┻=ULR ╋=UDLR ╸=L ╺=R ╹=U ╻=D"
+_MIXED = "┡=UuRr ┩=UuLl ┱=LdDr ┲=lRdD ┢=DuRr ┪=DuLl ┺=RlUu ┹=LrUu ╄=RDlu"
+_LINES = dict(word.split("=") for word in f"{_LIGHT} {_HEAVY} {_MIXED}".split())
 _EIGHTHS = "▁▂▃▄▅▆▇█"
 _LEFT = "▏▎▍▌▋▊▉"
 
@@ -51,7 +51,7 @@ def main() -> None:
 
 def picture(svg: str) -> Image.Image:
     """Return the screen that an SVG shows, without the window around it."""
-    styles = {name: text for name, text in _STYLE.findall(svg)}
+    styles = dict(_STYLE.findall(svg))
     body = svg[svg.index('clip-path="url(') :]
     backgrounds = [(fill, float(x), float(y), float(width)) for fill, x, y, width in _RECT.findall(body)]
     columns = round(max(x + width for _, x, _, width in backgrounds) / _CELL)
@@ -76,7 +76,9 @@ def picture(svg: str) -> Image.Image:
     return image
 
 
-def _letter(draw, letter, cell, colour, fonts, *, bold) -> None:  # noqa: ANN001
+def _letter(
+    draw: ImageDraw.ImageDraw, letter: str, cell: tuple[int, int], colour: str, fonts: list[_Font], *, bold: bool
+) -> None:
     left, top = cell
     if letter == " ":
         return
@@ -104,7 +106,7 @@ def _letter(draw, letter, cell, colour, fonts, *, bold) -> None:  # noqa: ANN001
         draw.text((left + _WIDTH / 2, top + 15), letter, fill=colour, font=font, anchor="ms")
 
 
-def _braille(draw, dots, cell, colour) -> None:  # noqa: ANN001
+def _braille(draw: ImageDraw.ImageDraw, dots: int, cell: tuple[int, int], colour: str) -> None:
     places = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
     for bit, (column, row) in enumerate(places):
         if dots >> bit & 1:
@@ -112,13 +114,12 @@ def _braille(draw, dots, cell, colour) -> None:  # noqa: ANN001
             draw.rectangle((x, y, x + 2, y + 2), fill=colour)
 
 
-def _lines(draw, ways, cell, colour) -> None:  # noqa: ANN001
+def _lines(draw: ImageDraw.ImageDraw, ways: str, cell: tuple[int, int], colour: str) -> None:
     left, top = cell
     x, y = left + _WIDTH // 2, top + _HEIGHT // 2
-    width = 3 if ways.isupper() else 1
     ends = {"u": (x, top), "d": (x, top + _HEIGHT - 1), "l": (left, y), "r": (left + _WIDTH - 1, y)}
     for way in ways:
-        draw.line((x, y, *ends[way.lower()]), fill=colour, width=width)
+        draw.line((x, y, *ends[way.lower()]), fill=colour, width=3 if way.isupper() else 1)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from vflow.engine.problems import GraphError
 
 if TYPE_CHECKING:
     from vflow.engine.store import Store
-    from vflow.engine.store.collect import Limits, Taking
+    from vflow.engine.store.collect import Taking
 
 _GROUPS = ("graph", "node", "type", "result", "run")
 _ORDERS = ("name", "size", "age", "used")
@@ -94,18 +94,19 @@ def call(arguments: argparse.Namespace) -> int:
 def _ls(store: Store, arguments: argparse.Namespace) -> int:
     from vflow.engine.cli import holdings
     from vflow.engine.cli.text import out, say, table
+    from vflow.engine.store import keeping, listing
 
     found = store.keeper().look()
-    chosen = holdings.select(found, arguments)
-    rows = holdings.runs(found) if arguments.by == "run" else holdings.grouped(found, chosen, arguments.by)
-    rows.sort(key=lambda row: holdings.order(row, arguments.sort))
+    chosen = holdings.chosen(found, arguments)
+    rows = listing.runs(found) if arguments.by == "run" else listing.grouped(found, chosen, arguments.by)
+    rows.sort(key=lambda row: listing.order(row, arguments.sort))
     if arguments.json:
         out(json.dumps(rows, indent=1))
         return DONE
     if rows:
         for line in table([holdings.HEADS[arguments.by], *(holdings.cells(row, arguments.by) for row in rows)]):
             out(line)
-    say(holdings.in_short(found, store.folder))
+    say(keeping.in_short(found, store.folder))
     return DONE
 
 
@@ -194,46 +195,28 @@ def _rm(store: Store, arguments: argparse.Namespace) -> int:
 
 def _agrees(would: Taking) -> bool:
     from vflow.engine.cli.text import say, size
+    from vflow.engine.store.keeping import what_goes
 
     if not sys.stdin.isatty():
         raise GraphError("nobody can be asked here whether to remove results", "say --yes, or --dry-run to look first")
-    say(f"{_what_goes(would)} would go, {size(would.freed)}. Remove? [y/N]")
+    say(f"{what_goes(would)} would go, {size(would.freed)}. Remove? [y/N]")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _gc(store: Store, arguments: argparse.Namespace) -> int:
-    from vflow.engine.cli.text import say, size
+    from vflow.engine.cli.text import say
+    from vflow.engine.store.keeping import limits_of, over_limit
 
-    limits = _limits(arguments)
+    limits = limits_of(arguments.max_size, arguments.older_than, arguments.keep_runs, arguments.trainings)
     keeper = store.keeper()
     if arguments.dry_run:
         taken = keeper.choose(limits)
     else:
         taken = keeper.collect(limits, lambda holder: say(f"waiting for another collection ({holder})"))
     _tell(taken, dry=arguments.dry_run)
-    if limits.max_size is not None and taken.left > limits.max_size:
-        say(f"more than {size(limits.max_size)} is left: it is pinned, in use, used by the last runs, or trainings")
+    if said := over_limit(taken, limits):
+        say(said)
     return DONE
-
-
-def _limits(arguments: argparse.Namespace) -> Limits:
-    from vflow.engine import config
-    from vflow.engine.amounts import parse_duration, parse_size
-    from vflow.engine.store.collect import Limits
-
-    user = config.load()
-    try:
-        max_size = parse_size(arguments.max_size) if arguments.max_size is not None else None
-        older = parse_duration(arguments.older_than) if arguments.older_than is not None else None
-    except ValueError as error:
-        raise GraphError(str(error)) from None
-    if arguments.keep_runs is not None and arguments.keep_runs < 0:
-        raise GraphError("--keep-runs cannot be negative", "0 means that no run is special")
-    if max_size is None and older is None and arguments.keep_runs is None:
-        max_size = user.max_size
-    alone = max_size is None and older is None and arguments.keep_runs is None
-    keep = arguments.keep_runs if arguments.keep_runs is not None else 0 if alone else user.keep_runs
-    return Limits(max_size=max_size, older_than=older, keep_runs=keep, trainings=arguments.trainings)
 
 
 def _chosen(found: Any, arguments: argparse.Namespace) -> list[str]:
@@ -244,31 +227,19 @@ def _chosen(found: Any, arguments: argparse.Namespace) -> list[str]:
     """
     from vflow.engine.cli import holdings
 
-    if not (arguments.key or arguments.graph or arguments.node or arguments.type or arguments.run):
+    if not holdings.selection(arguments):
         raise GraphError("which results?", "name keys, --graph, --node, --type or --run; `vflow cache ls` lists them")
-    keys = [one.key for one in holdings.select(found, arguments)]
+    keys = [one.key for one in holdings.chosen(found, arguments)]
     if not keys:
         raise GraphError("no result fits that", "`vflow cache ls` lists what the store holds")
     return keys
 
 
 def _tell(taken: Taking, dry: bool) -> None:
-    from vflow.engine.cli import holdings
-    from vflow.engine.cli.text import out, size, table
+    from vflow.engine.cli.text import out, table
+    from vflow.engine.store.keeping import summed, verdict
 
     if taken.entries:
-        for line in table(holdings.summed(taken.entries)):
+        for line in table(summed(taken.entries)):
             out(line)
-    if not taken:
-        out(f"nothing to remove; the store holds {size(taken.left)}")
-        return
-    went = "would go" if dry else "went"
-    out(f"{_what_goes(taken)} {went}: {size(taken.freed)}; {size(taken.left)} {'would be' if dry else 'are'} left")
-
-
-def _what_goes(taken: Taking) -> str:
-    from vflow.engine.cli.text import count
-
-    parts = [(len(taken.entries), "result"), (len(taken.states), "training state"), (len(taken.blobs), "file")]
-    parts.append((len(taken.others), "other folder"))
-    return ", ".join(count(number, noun) for number, noun in parts if number) or "nothing"
+    out(verdict(taken, done=not dry))

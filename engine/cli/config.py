@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices.add_parser(name, help=line).add_argument("name", metavar="NAME")
     sets = choices.add_parser("set", help="write a setting into the file; its comments stay")
     sets.add_argument("name", metavar="NAME")
-    sets.add_argument("value", metavar="VALUE", nargs="*", help="several for a list, none for an empty one")
+    sets.add_argument(
+        "value", metavar="VALUE", nargs="*", help="several for a list or for keys (ACTION=KEY), none for an empty one"
+    )
 
 
 def call(arguments: argparse.Namespace) -> int:
@@ -71,4 +73,6 @@ def _text(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict):
+        value = tuple(f"{name}={key}" for name, key in value.items())
     return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)

@@ -150,13 +150,14 @@ def _print_event(event: Event) -> None:
 
 def _say_planned(session: Session, arguments: argparse.Namespace) -> None:
     from vflow.engine import events
-    from vflow.engine.cli.plan import reason_of
+    from vflow.engine.plan_report import reason_of
     from vflow.engine.rehearsal import citations
+    from vflow.engine.steering import command_of
     from vflow.engine.watching import announcement
 
     emit = session.world.emit
     if arguments.detached is None:  # else it was said before planning
-        emit(announcement(session.loaded.graph.name, arguments.profile or ()))
+        emit(announcement(session.loaded.graph.name, arguments.profile or (), command_of(arguments)))
     for step in session.plan.steps.values():
         state: Any = "not needed" if step.state in ("run", "undecided") and not step.wanted else step.state
         kind, reason = step.bound.type.__name__, reason_of(session, step)

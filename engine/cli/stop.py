@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,10 +27,11 @@ def call(arguments: argparse.Namespace) -> int:
     """Ask a run to stop, and wait until it did."""
     from vflow.engine.cli.text import say
     from vflow.engine.history import read_run
+    from vflow.engine.steering import ask_to_stop
     from vflow.engine.watching import is_gone
 
     run = _chosen(arguments.run)
-    _ask(run, arguments.now)
+    ask_to_stop(run, now=arguments.now)
     say(f"{run.path}: asked to stop")
     end = time.monotonic() + _PATIENCE
     while not is_gone(run.process):
@@ -46,39 +45,18 @@ def call(arguments: argparse.Namespace) -> int:
 
 
 def _chosen(name: str | None) -> PastRun:
-    """Return the run that is meant, which goes on.
+    """Return the run that is meant: the named one, else the only one that goes on.
 
     Raises:
-        GraphError: it does not, or several do and none was named.
+        GraphError: there is none, or several go on and none was named.
     """
     from vflow.engine.history import find_run, past_runs
     from vflow.engine.problems import GraphError
 
     if name is not None:
-        run = find_run(name)
-        if run.status == "unfinished":
-            raise GraphError(f"{run.path} was not started on this machine", "stop it where it runs")
-        if run.status != "running":
-            raise GraphError(f"{run.path} does not go on: {run.status}", "`vflow runs` shows which do")
-        return run
+        return find_run(name)
     going = [run for run in past_runs(Path("runs")) if run.status == "running"]
     if len(going) != 1:
         what = f"{len(going)} runs go on below runs/" if going else "no run goes on below runs/"
         raise GraphError(what, f"name one: {', '.join(sorted(run.name for run in going))}" if going else "")
     return going[0]
-
-
-def _ask(run: PastRun, now: bool) -> None:
-    from vflow.engine.problems import Failure
-    from vflow.engine.store import owners
-
-    owner = owners.parse(run.process)
-    try:
-        if owner is not None and not owner.is_dead:
-            os.kill(owner.pid, signal.SIGTERM)
-            if now:  # of two equal signals that wait, a process sees one
-                os.kill(owner.pid, signal.SIGINT)
-    except ProcessLookupError:
-        pass  # it ended just now
-    except PermissionError as error:
-        raise Failure(f"{run.path} is the run of another user", "ask them") from error

@@ -1,8 +1,9 @@
-"""`vflow watch`: follow a run with the progress that `vflow run` shows."""
+"""`vflow watch`: follow a run, in the terminal UI or with the progress that `vflow run` shows."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     about = "a run's folder, its name below runs/, or `last` (the default)"
     parser.add_argument("run", metavar="RUN", nargs="?", default="last", help=about)
+    parser.add_argument(
+        "--plain", action="store_true", help="lines and bars, as without a terminal; no screen of its own"
+    )
 
 
 def call(arguments: argparse.Namespace) -> int:
@@ -26,13 +30,32 @@ def call(arguments: argparse.Namespace) -> int:
     from vflow.engine.cli.text import say
     from vflow.engine.watching import Watch
 
-    watch = Watch(_folder(arguments.run))
+    folder = _folder(arguments.run)
+    if not arguments.plain and (code := _handed_over(folder)) is not None:
+        return code
+    watch = Watch(folder)
     try:
         errors = _show(watch)
     except KeyboardInterrupt:
         say(f"left; the run goes on, `vflow stop {arguments.run}` would stop it")
         return INTERRUPTED
     return _say_end(watch, errors)
+
+
+def _handed_over(folder: Path) -> int | None:
+    """Let a front end of this installation show the run; None where there is none, or it cannot here.
+
+    Front ends are entry points of the group `vflow.watchers`: they take the run's folder and return an exit code.
+    """
+    if not _is_terminal():
+        return None
+    from vflow.engine.registry import usable
+
+    return next((code for _, watch in usable("vflow.watchers") if (code := watch(folder)) is not None), None)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _folder(name: str) -> Path:

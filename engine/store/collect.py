@@ -173,8 +173,20 @@ class Chooser:
         self.taking.left -= size
 
 
+def _unheard(_holder: str) -> None:
+    """Hear who is waited for, and say nothing."""
+
+
+def _never() -> bool:
+    return False
+
+
 class Keeper:
-    """Keeps the store in order. Every method raises `Failure` where the disk, or a pin, cannot be read or written."""
+    """Keeps the store in order. Every method raises `Failure` where the disk, or a pin, cannot be read or written.
+
+    Those that wait for another collection tell `on_wait` of it, and ask `should_stop`, upon which they raise
+    `Interrupted`.
+    """
 
     def __init__(self, files: Files, records: Records, blobs: Blobs, leases: Leases, uses: Uses) -> None:
         self._files, self._records, self._blobs, self._uses = files, records, blobs, uses
@@ -195,32 +207,42 @@ class Keeper:
         """Return what `collect` would take just now."""
         return Chooser(self.look(), limits, time.time()).choose()
 
-    def collect(self, limits: Limits, on_wait: Callable[[str], None] = lambda _holder: None) -> Taking:
+    def collect(
+        self, limits: Limits, on_wait: Callable[[str], None] = _unheard, should_stop: Callable[[], bool] = _never
+    ) -> Taking:
         """Let go of what the limits say; runs that look something up meanwhile wait for the end."""
-        return self._sweep(lambda found: Chooser(found, limits, time.time()).choose(), on_wait)
+        return self._sweep(lambda found: Chooser(found, limits, time.time()).choose(), on_wait, should_stop)
 
-    def remove(self, keys: Iterable[str], on_wait: Callable[[str], None] = lambda _holder: None) -> Taking:
+    def remove(
+        self, keys: Iterable[str], on_wait: Callable[[str], None] = _unheard, should_stop: Callable[[], bool] = _never
+    ) -> Taking:
         """Let go of the results of these keys (and interrupted states of these names), but what is pinned or in use."""
         wanted = list(keys)
-        return self._sweep(lambda found: Chooser(found, Limits(), time.time()).named(wanted), on_wait)
+        return self._sweep(lambda found: Chooser(found, Limits(), time.time()).named(wanted), on_wait, should_stop)
 
     def discard(self, digests: Iterable[str]) -> Taking:
         """Let go of those of these blobs that nobody needs."""
         wanted = list(digests)
-        return self._sweep(lambda found: Chooser(found, Limits(), time.time()).unneeded(wanted), lambda _holder: None)
+        return self._sweep(lambda found: Chooser(found, Limits(), time.time()).unneeded(wanted), _unheard, _never)
 
     def pinned(self) -> dict[str, str]:
         """Return the pinned keys, each with the note that was given."""
         with self._in_words():
             return self._pins.keys()
 
-    def pin(self, keys: Iterable[str], note: str = "") -> set[str]:
+    def pin(
+        self,
+        keys: Iterable[str],
+        note: str = "",
+        on_wait: Callable[[str], None] = _unheard,
+        should_stop: Callable[[], bool] = _never,
+    ) -> set[str]:
         """Pin results; return the keys of those that are there and stay."""
         wanted = list(keys)
         with self._in_words():
             self._pins.add(wanted, note)
             # a collection that goes on may not have seen the pin; those that begin from now on do
-            self._uses.settle(lambda _holder: None, lambda: False)
+            self._uses.settle(on_wait, should_stop)
             return set(self._records.lookup(wanted, check_blobs=False))
 
     def unpin(self, keys: Iterable[str]) -> set[str]:
@@ -230,8 +252,10 @@ class Keeper:
 
     # --- letting go -------------------------------------------------------------------------------------------------
 
-    def _sweep(self, choose: Callable[[Holdings], Taking], on_wait: Callable[[str], None]) -> Taking:
-        with self._in_words(), self._uses.collecting(on_wait) as may_go_on:
+    def _sweep(
+        self, choose: Callable[[Holdings], Taking], on_wait: Callable[[str], None], should_stop: Callable[[], bool]
+    ) -> Taking:
+        with self._in_words(), self._uses.collecting(on_wait, should_stop) as may_go_on:
             found = self._survey.look()
             taking = choose(found)
             steps = self._letting_go(taking, found)

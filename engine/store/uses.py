@@ -181,12 +181,18 @@ class Uses:
         return Use(self._folder, lambda: self.settle(on_wait, should_stop))
 
     @contextmanager
-    def collecting(self, on_wait: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+    def collecting(
+        self, on_wait: Callable[[str], None], should_stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Callable[[], bool]]:
         """Mark that a collection goes on; lends a function that tells whether it still may.
 
-        One goes on at a time. Should this process stall until others take it for dead, it may not go on.
+        One goes on at a time; while another does, `on_wait` is told of it and `should_stop` is asked. Should this
+        process stall until others take it for dead, it may not go on.
+
+        Raises:
+            Interrupted: `should_stop` said so.
         """
-        with self._leases.hold(LEASE, on_wait, lambda: False) as lease:
+        with self._leases.hold(LEASE, on_wait, should_stop) as lease:
             make_folder(self._folder)
             _write(f"{self._folder}/{_MARK}", token_hex(16).encode())
             try:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from vflow.engine.context import Context
-from vflow.engine.node import Node, Outputs, private
+from vflow.engine.node import Node, Outputs, Unit, private
 from vflow.engine.problems import Problem
 from vflow.engine.values import Items
 from vflow.nodes.data.rules import FRAME_STEP, ROUND, SIZE_MULTIPLE, Frames, Resolution, Rounding, Size
@@ -49,18 +49,24 @@ class BucketVideos(Node):
         description="A number is the short side in pixels, `0.4MP` an area in millions of pixels, the shape following "
         "the clip up to 5:2; or one size `WxH`, or a list of sizes to choose from; empty: the family's own short side.",
     )
-    frames: Frames | None = Field(None, description="Frames of a window; empty: as many as the family usually draws.")
+    frames: Annotated[Frames | None, Unit("frames")] = Field(
+        None, description="Frames of a window; empty: as many as the family usually draws."
+    )
     round: Rounding = Field("refuse", description=ROUND)
-    size_multiple: int | None = Field(None, ge=1, le=1024, description=SIZE_MULTIPLE)
-    frame_step: int | None = Field(None, ge=1, le=1024, description=FRAME_STEP)
-    fps: float | None = Field(None, gt=0, le=1000, description="Frames per second; none: what the family was made for.")
+    size_multiple: Annotated[int | None, Unit("pixels")] = Field(None, ge=1, le=1024, description=SIZE_MULTIPLE)
+    frame_step: Annotated[int | None, Unit("frames")] = Field(None, ge=1, le=1024, description=FRAME_STEP)
+    fps: Annotated[float | None, Unit("frames/s")] = Field(
+        None, gt=0, le=1000, description="Frames per second; none: what the family was made for."
+    )
     windows: Literal["start", "middle", "uniform", "random", "all"] = Field(
         "start",
         description="Which stretches of a longer clip: its start, its middle, some spread evenly or drawn at random "
         "(windows_per_clip), or all (stride).",
     )
-    windows_per_clip: int = Field(1, ge=1, le=10_000, description="How many windows, for `uniform` and `random`.")
-    stride: int | None = Field(
+    windows_per_clip: Annotated[int, Unit("windows")] = Field(
+        1, ge=1, le=10_000, description="How many windows, for `uniform` and `random`."
+    )
+    stride: Annotated[int | None, Unit("frames")] = Field(
         None, ge=1, description="Frames from the start of one window to the next, for `all`; none: end to end."
     )
     seed: int = Field(

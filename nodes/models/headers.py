@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,21 @@ def read_header(file: Path) -> Header:
         Failure: the file is missing or no safetensors file.
     """
     try:
-        with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
-            if not 2 <= length <= min(_MOST, file.stat().st_size - 8):
-                raise ValueError("its header has no possible length")
-            return _parse(json.loads(opened.read(length)))
+        told = file.stat()
+        return _read(file, told.st_size, told.st_mtime_ns, told.st_ino)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Failure(
             f"{file} is no safetensors file: {error}", "give a whole file that ends in .safetensors"
         ) from error
+
+
+@lru_cache(maxsize=64)  # every node that takes the model asks for the same ones
+def _read(file: Path, size: int, *_: int) -> Header:
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        if not 2 <= length <= min(_MOST, size - 8):
+            raise ValueError("its header has no possible length")
+        return _parse(json.loads(opened.read(length)))
 
 
 def _parse(data: dict[str, Any]) -> Header:

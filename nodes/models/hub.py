@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vflow.engine.problems import GraphError
+from vflow.engine.problems import GraphError, Unasked
 from vflow.nodes.families import families
 from vflow.nodes.models.layout import File, FolderTree, Tree
 
@@ -152,7 +152,8 @@ def download(listing: Listing, name: str, context: Context, bars: Any = None) ->
     if path.is_file():
         return path
     if context.offline:
-        raise GraphError(f"{listing.repository}/{name} is not on this machine", how_to_fetch(listing.repository))
+        message = f"{listing.repository}/{name} is not on this machine"
+        raise GraphError(Unasked(message, how_to_fetch(listing.repository)))
     from huggingface_hub import hf_hub_download
 
     try:
@@ -199,7 +200,8 @@ def how_to_fetch(repository: str) -> str:
 
 def _ask(repository: str, revision: str, context: Context) -> dict[str, Any]:
     if context.offline:
-        raise GraphError(f"{repository} is not on this machine, and this run is offline", how_to_fetch(repository))
+        message = f"{repository} is not on this machine, and offline nobody can be asked"
+        raise GraphError(Unasked(message, how_to_fetch(repository)))
     from huggingface_hub import HfApi
 
     try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar, cast
 
 from pydantic import Field, model_validator
 
 from vflow.engine.context import Context
-from vflow.engine.node import Node, placement, private
+from vflow.engine.node import Node, Unit, placement, private
 from vflow.engine.problems import GraphError, Problem, suggest
 from vflow.nodes.families import family
 from vflow.nodes.models import adapter_source, facts, single_file, source
@@ -255,7 +255,9 @@ class GroupOffload(Node):
     level: Literal["block", "leaf"] = placement(
         "block", description="What a group is: blocks of the model, or single layers (least memory, most transfers)."
     )
-    blocks_per_group: int = placement(1, ge=1, description="How many blocks a group has; with a stream always one.")
+    blocks_per_group: Annotated[int, Unit("blocks")] = placement(
+        1, ge=1, description="How many blocks a group has; with a stream always one."
+    )
     stream: bool = placement(False, description="Bring the next group while this one computes.")
     record_stream: bool = placement(False, description="With a stream: faster, for a little more GPU memory.")
     non_blocking: bool = placement(False, description="Copy without waiting.")

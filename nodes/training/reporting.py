@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vflow.engine.context import Context
+from vflow.engine.following.run import memory_of
 from vflow.engine.problems import Failure
+from vflow.engine.store import owners
+from vflow.nodes.models.memory import GIB
 from vflow.nodes.training.board import Board
 from vflow.nodes.training.samples import Planned, Sample, named
 
@@ -125,6 +128,7 @@ class Reporter:
                 "train/grad_norm": float(norm),
                 "train/seconds_per_step": seconds * per_step / count,
                 "train/samples_per_second": count / seconds,
+                **_memory(norm.device),
             },
         )
         if step % self._node.log_every == 0:  # the entry of a last step in between is none that a longer run has
@@ -179,3 +183,13 @@ class Reporter:
             f"the loss of step {step} is not a finite number, for {names}",
             "lower optimizer.lr, set clip_norm, or look at these clips; the last checkpoint is kept",
         )
+
+
+def _memory(device: torch.device) -> dict[str, float]:
+    """Return what is held now, in GiB by metric: of the card where there is one, of the host where that is seen."""
+    found = {}
+    if device.type == "cuda":
+        found["train/gpu_memory"] = torch.cuda.memory_reserved(device) / GIB
+    if (host := memory_of(owners.myself().name)) is not None:
+        found["train/memory"] = host / GIB
+    return found

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vflow.engine.node import Unit
+
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Sigma = Annotated[float, Field(gt=0, le=1)]
 
@@ -36,7 +38,9 @@ class ScheduleSettings(Settings):
     name: Literal["constant", "linear", "cosine"] = Field(
         "constant", description="With `constant`, a longer training goes on from a shorter one."
     )
-    warmup_steps: int = Field(0, ge=0, description="Steps in which the rate rises linearly from 0 to `lr`.")
+    warmup_steps: Annotated[int, Unit("steps")] = Field(
+        0, ge=0, description="Steps in which the rate rises linearly from 0 to `lr`."
+    )
     end: float = Field(
         0.0, ge=0, le=1, description="Part of `lr` that is left after the last step, for linear and cosine."
     )
@@ -62,9 +66,13 @@ class FlowSettings(Settings):
 class EvaluationSettings(Settings):
     """The loss on clips held out of training, with noise and noise levels that never change."""
 
-    every: int = Field(250, ge=0, description="Steps between two evaluations; 0 for never. Also before and after all.")
+    every: Annotated[int, Unit("steps")] = Field(
+        250, ge=0, description="Steps between two evaluations; 0 for never. Also before and after all."
+    )
     sigmas: tuple[Sigma, ...] = Field(
         (0.2, 0.4, 0.6, 0.8), min_length=1, max_length=32, description="Noise levels; 1 is pure noise."
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the evaluation's noise.")
-    max_samples: int = Field(16, ge=1, description="At most so many held-out samples, chosen by their row.")
+    max_samples: Annotated[int, Unit("samples")] = Field(
+        16, ge=1, description="At most so many held-out samples, chosen by their row."
+    )

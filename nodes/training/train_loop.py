@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from vflow.engine.context import Context
-from vflow.engine.node import Node, Observed, Outputs, added, horizon, observe, placement
+from vflow.engine.node import Node, Observed, Outputs, Unit, added, horizon, observe, placement
 from vflow.engine.problems import Problem
 from vflow.engine.values import Item, Items
 from vflow.nodes.training.settings import EvaluationSettings, FlowSettings, OptimizerSettings, ScheduleSettings
@@ -42,9 +42,11 @@ class TrainLoop(Node):
     # some of what inference does in float32
     version: ClassVar[int] = 3
 
-    steps: int = horizon(2000, ge=1, le=10_000_000, description="How many updates.")
+    steps: Annotated[int, Unit("steps")] = horizon(2000, ge=1, le=10_000_000, description="How many updates.")
     seed: int = Field(0, ge=0, lt=2**63, description="Of the order of samples, noise, dropout and rounding.")
-    batch_size: int = Field(1, ge=1, le=4096, description="Samples in one forward; they have equal sizes.")
+    batch_size: Annotated[int, Unit("samples")] = Field(
+        1, ge=1, le=4096, description="Samples in one forward; they have equal sizes."
+    )
     accumulation: int = Field(1, ge=1, le=4096, description="Forwards whose gradients make one update.")
     optimizer: OptimizerSettings = Field(OptimizerSettings(), description="How gradients become updates.")
     schedule: ScheduleSettings = Field(ScheduleSettings(), description="How the learning rate changes.")
@@ -70,15 +72,23 @@ class TrainLoop(Node):
         exact=True,
         description="Compute activations again in the backward pass: less memory, about a third slower.",
     )
-    data_workers: int = placement(
+    data_workers: Annotated[int, Unit("threads")] = placement(
         1, exact=True, ge=0, le=64, description="Threads that read samples ahead; 0 reads them between two steps."
     )
 
     evaluation: EvaluationSettings = observe(EvaluationSettings(), description="The loss on held-out clips.")
-    checkpoint_every: int = observe(250, ge=0, description="Steps between two checkpoints; 0: the final one only.")
-    checkpoint_limit: int = observe(3, ge=0, description="How many checkpoints stay, the newest; 0: all.")
-    sample_every: int = observe(250, ge=0, description="Steps between two drawings of the sampler's prompts; 0: never.")
-    log_every: int = observe(10, ge=1, description="Steps between two entries of loss, rate and norm.")
+    checkpoint_every: Annotated[int, Unit("steps")] = observe(
+        250, ge=0, description="Steps between two checkpoints; 0: the final one only."
+    )
+    checkpoint_limit: Annotated[int, Unit("checkpoints")] = observe(
+        3, ge=0, description="How many checkpoints stay, the newest; 0: all."
+    )
+    sample_every: Annotated[int, Unit("steps")] = observe(
+        250, ge=0, description="Steps between two drawings of the sampler's prompts; 0: never."
+    )
+    log_every: Annotated[int, Unit("steps")] = observe(
+        10, ge=1, description="Steps between two entries of loss, rate and norm."
+    )
     tensorboard: bool = observe(True, description="Write TensorBoard's event files into the run's folder.")
 
     def run(

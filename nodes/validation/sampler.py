@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from vflow.engine.context import Context
-from vflow.engine.node import Node
+from vflow.engine.node import Node, Unit
 from vflow.engine.problems import GraphError, Problem, suggest
 from vflow.engine.values import Items
 from vflow.nodes.data import buckets
@@ -37,11 +37,17 @@ class Sampler(Node):
         "the family's own.",
     )
     round: Rounding = Field("refuse", description=ROUND)
-    size_multiple: int | None = Field(None, ge=1, le=1024, description=SIZE_MULTIPLE)
-    frame_step: int | None = Field(None, ge=1, le=1024, description=FRAME_STEP)
-    frames: int | None = Field(None, ge=1, le=4096, description="How many frames a clip has; empty: the family's own.")
-    fps: float | None = Field(None, gt=0, le=240, description="Frames per second; empty: the family's own.")
-    steps: int | None = Field(None, ge=1, le=1000, description="Denoising steps; empty: the family's own.")
+    size_multiple: Annotated[int | None, Unit("pixels")] = Field(None, ge=1, le=1024, description=SIZE_MULTIPLE)
+    frame_step: Annotated[int | None, Unit("frames")] = Field(None, ge=1, le=1024, description=FRAME_STEP)
+    frames: Annotated[int | None, Unit("frames")] = Field(
+        None, ge=1, le=4096, description="How many frames a clip has; empty: the family's own."
+    )
+    fps: Annotated[float | None, Unit("frames/s")] = Field(
+        None, gt=0, le=240, description="Frames per second; empty: the family's own."
+    )
+    steps: Annotated[int | None, Unit("steps")] = Field(
+        None, ge=1, le=1000, description="Denoising steps; empty: the family's own."
+    )
     guidance: float | None = Field(
         None, ge=0, le=100, description="Classifier-free guidance; 1 is none; empty: the family's own."
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from vflow.engine.context import Context
-from vflow.engine.node import Node
+from vflow.engine.node import Node, Unit
 from vflow.engine.values import Items
 from vflow.nodes.values import Picture, Videos
 
@@ -17,8 +17,10 @@ class Strip(Node):
 
     version: ClassVar[int] = 1
 
-    stills: int = Field(6, ge=1, le=64, description="How many stills of each clip, its first and its last among them.")
-    height: int = Field(96, ge=16, le=1024, description="Height of a still in pixels.")
+    stills: Annotated[int, Unit("stills")] = Field(
+        6, ge=1, le=64, description="How many stills of each clip, its first and its last among them."
+    )
+    height: Annotated[int, Unit("pixels")] = Field(96, ge=16, le=1024, description="Height of a still in pixels.")
 
     def run(self, context: Context, clips: Items[Videos], before: Videos | None = None) -> Picture:
         """Return the picture; prompts are in the order of the clips.

@@ -258,3 +258,24 @@ def test_sizes_and_times_are_read_as_people_write_them():
     for wrong in ("", "d", "7", "1 month", "-1d"):
         with pytest.raises(ValueError, match="as in 30d"):
             parse_duration(wrong)
+
+
+def test_keys_of_the_ui_are_a_mapping_that_is_set_shown_and_unset(write, text, vflow):
+    write("# mine\nkeys:\n  # my fingers\n  graph.next: n\nkeep_runs: 3\n")
+    assert config.load().keys == {"graph.next": "n"}
+    assert vflow("set", "keys", "graph.add=a:b", "edit.undo=u,ctrl+z")[0] == 0
+    assert config.load().keys == {"graph.add": "a:b", "edit.undo": "u,ctrl+z"}
+    assert text().startswith("# mine\nkeys:\n  # my fingers\n")
+    assert "graph.add=a:b, edit.undo=u,ctrl+z" in vflow("get", "keys")[1]
+    assert vflow("unset", "keys")[0] == 0
+    assert config.load().keys == {}
+    assert vflow("set", "keys", "graph.add")[0] == 2
+
+
+def test_a_key_that_is_no_text_is_told_with_its_line(write):
+    write("keys:\n  graph.add: a\n  graph.run: 5\n")
+    with pytest.raises(GraphError, match=r":3:3: keys.graph.run: should be a valid string; not 5"):
+        config.load()
+    write("keys: [a]\n")
+    with pytest.raises(GraphError, match="ACTION: KEY"):
+        config.load()

@@ -84,7 +84,7 @@ def test_an_unreachable_hub_says_what_to_do(toy, context, monkeypatch, tmp_path)
     for help_ in ("vflow fetch GRAPH", "HF_ENDPOINT", "hf download Maker/Toy-1 --local-dir"):
         assert help_ in message
     context.offline = True
-    assert "this run is offline" in problem(MODEL, context)
+    assert "offline nobody can be asked" in problem(MODEL, context)
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -1,0 +1,1 @@
+"""The screens of the application that are not a view of their own."""
