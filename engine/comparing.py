@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from vflow.engine.cli.text import duration
 from vflow.engine.difference import GraphDifference, graph_difference
 from vflow.engine.folder import EVENTS, GRAPH
+from vflow.engine.following import NodeRun, origins
 from vflow.engine.history import PastRun, find_run, past_runs
 from vflow.engine.load import Loaded, load, shipped_graphs
 from vflow.engine.problems import GraphError, errors, suggest
@@ -75,7 +76,7 @@ def compare(one: Side, other: Side) -> Comparison:
     found = Comparison((one, other), graph_difference(one.graph, other.graph))
     if one.run is not None and other.run is not None:
         found.nodes = list(_pairs(one.run, other.run))
-        mine, theirs = _figures(one.run), _figures(other.run)
+        mine, theirs = _all_figures(one.run), _all_figures(other.run)
         both = {name: (mine.get(name), theirs.get(name)) for name in dict.fromkeys([*mine, *theirs])}
         # the lowest loss is worth a line where it is not the last one
         found.metrics = {
@@ -129,12 +130,25 @@ def _pairs(one: PastRun, other: PastRun) -> Iterable[NodePair]:
         yield NodePair(name, states, (mine.get("seconds"), theirs.get("seconds")), equal)
 
 
-def _figures(run: PastRun) -> dict[str, Metric]:
-    """Return the last value of every metric, and of losses the lowest too."""
+def _all_figures(run: PastRun) -> dict[str, Metric]:
+    """Return the figures of a run, and those of what it reused as the run that computed it told them."""
+    counts = {name: node.get("items", {}) for name, node in run.nodes.items()}
+    nodes = {
+        name: NodeRun(state=str(node.get("state", "")), reused=int(counts[name].get("reused", 0)))
+        for name, node in run.nodes.items()
+    }
+    found: dict[str, Metric] = {}
+    for origin in reversed(origins(run.path, nodes)):
+        found |= _figures(PastRun(origin.folder), set(origin.nodes.values()))
+    return found | _figures(run)
+
+
+def _figures(run: PastRun, nodes: Collection[str] | None = None) -> dict[str, Metric]:
+    """Return the last value of every metric (of some nodes), and of losses the lowest too."""
     last: dict[str, Metric] = {}
     lowest: dict[str, Metric] = {}
     for event in run.events("metrics"):
-        for name, value in event["values"].items():
+        for name, value in event["values"].items() if nodes is None or event["node"] in nodes else ():
             last[name] = (event["step"], value)
             if "loss" in name and not (name in lowest and lowest[name][1] <= value):
                 lowest[name] = (event["step"], value)

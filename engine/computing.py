@@ -168,6 +168,7 @@ class Computing:
         return {**dict.fromkeys(self.step.node.ports), **inputs}
 
     def _say_waiting(self, holder: str) -> None:
+        self._emit(events.NodeWaiting(node=self.step.name, holder=holder))
         message = f"another process computes this ({holder}); waiting for its result"
         self._emit(events.Log(node=self.step.name, message=message))
 

@@ -72,6 +72,13 @@ class NodeStarted(Event):
     reason: str = ""
 
 
+class NodeWaiting(Event):
+    """Another process computes a node's result, and this one waits for it; `holder` in words: `process 7 on host`."""
+
+    kind: Literal["node_waiting"] = "node_waiting"
+    holder: str
+
+
 class NodeFinished(Event):
     """A node ended in this state; `seconds` of its own work."""
 
@@ -145,8 +152,8 @@ class Fetched(Event):
 
 AnyEvent = Annotated[
     Union[  # noqa: UP007 - a discriminated union reads best spelt out
-        RunStarted, RunFinished, NodePlanned, NodeStarted, NodeFinished, ItemFinished, Progress, Metrics, Log, LeftOut,
-        Published, Fetched,
+        RunStarted, RunFinished, NodePlanned, NodeStarted, NodeWaiting, NodeFinished, ItemFinished, Progress, Metrics,
+        Log, LeftOut, Published, Fetched,
     ],
     Field(discriminator="kind"),
 ]  # fmt: skip

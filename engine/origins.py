@@ -113,6 +113,28 @@ def written_at(loaded: Loaded, node: str, path: tuple[str, ...]) -> Place:
     return Place("profile", profile, "", path) if profile else Place("node", node, "", path)
 
 
+def is_extended(loaded: Loaded, node: str, path: tuple[str, ...]) -> bool:
+    """Tell whether what is in force stands in an extended file, where this one cannot take it out."""
+    said = layers(loaded, node, path)
+    if not said or said[0].profile:
+        return False
+    extends = loaded.graph.written.get("extends")
+    return extends is not None and said[0].piece.file != extends.file
+
+
+def places(loaded: Loaded, node: str, path: tuple[str, ...]) -> list[Place]:
+    """Return every place where a setting can be given a value, where it is in force first: its node, the profiles of
+    the graph, and the parameter that it takes, if it does, with what gives that its value.
+    """
+    graph, first = loaded.graph, place_of(loaded, node, path)
+    found = [first, Place("node", node, "", path)]
+    found += [Place("profile", profile, "", path) for profile in graph.profiles]
+    if first.kind in ("parameter", "set"):
+        found.append(Place("parameter", first.name, "", first.path))
+        found += [Place("parameter", first.name, profile, first.path) for profile in graph.profiles]
+    return list(dict.fromkeys(found))
+
+
 def whole_value(loaded: Loaded, place: Place, value: Any) -> Any:
     """Return what is written at a place: of a parameter that is a mapping, all of it with `value` at `place.path`."""
     if place.kind not in ("parameter", "set"):

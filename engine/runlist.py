@@ -75,6 +75,14 @@ class RunRow:
         return " ".join((self.name, self.graph, *self.profiles, self.state, self.date)).lower()
 
 
+def live_runs(folder: Path, graph: str, most: int = 100) -> list[RunRow]:
+    """Return the runs of a graph that go on, by its name; only the newest runs are looked at, `most` of them."""
+    found = RunList(folder, most)
+    for _ in found.refresh():
+        pass
+    return [row for row in found.rows if row.live and row.graph == graph]
+
+
 def searched(rows: Iterable[RunRow], text: str) -> list[RunRow]:
     """Return those rows that have every word of a text."""
     words = text.lower().split()

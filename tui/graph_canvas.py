@@ -24,6 +24,7 @@ _COLOURS = {
     Role.NAME_ON: "text-style: bold;",
     Role.TYPE: "color: $text-muted;",
     Role.PORT_FREE: "color: $text-disabled;",
+    Role.PORT_ON: "color: $text-accent; text-style: bold reverse;",
     Role.PORT_MISSING: "color: $text-error;",
     Role.WORDS: "color: $text-muted;",
     Role.TEXT: "color: $text-accent;",

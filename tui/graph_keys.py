@@ -24,6 +24,8 @@ KEYS: list[BindingType] = [
     _key("minus", "zoom(-1)", "Zoom out", "zoom_out", "Show less of each node"),
     _key("0", "zoom(0)", "Fit", "zoom_fit", "Show of each node what there is room for"),
     _key("space", "fold", "Ports", "fold", "Show the ports of the selected node below it, or hide them (rails)"),
+    _key("full_stop", "port(1)", "Next port", "next_port", "Choose a port of the selected node: for a, c and C"),
+    _key("comma", "port(-1)", "Port before", "previous_port", "Choose the port before"),
     _key("slash", "filter", "Filter", "filter", "Keep bright what has these words in its name, type or state"),
     _key("n", "match(1)", "Next match", "next_match", "Select the next node that matches the filter"),
     _key("N", "match(-1)", "Match before", "previous_match", "Select the node before that matches the filter"),
@@ -52,6 +54,7 @@ is interrupted; lines that touch are joined.
 | :-: | --- |
 {states}
 
+`.` and `,` choose a port of the selected node: `a`, `c` and `C` then add a node at it, connect it, or take its link.
 Click on a node to select it, double click to open it, click on a port to connect it. The wheel scrolls, with shift
 sideways.
 """

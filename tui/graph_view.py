@@ -7,26 +7,28 @@ from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 
 from vflow.engine.outline import Outline
-from vflow.tui.drawing import Drawing, Side, Zoom, boxes, kept_layout, matching, nearest, rails, survivor
+from vflow.tui.drawing import Drawing, Side, Zoom, boxes, kept_layout, matching, rails, survivor
 from vflow.tui.glyphs import Glyphs, Mark, glyphs_for
 from vflow.tui.graph_canvas import GraphCanvas
 from vflow.tui.graph_finder import GraphFinder
+from vflow.tui.graph_finding import GraphFinding
 from vflow.tui.graph_keys import KEYS, help_text
-from vflow.tui.graph_moves import GraphMoves
+from vflow.tui.graph_ports import mark_port, port_said
 
 _WIDE, _FEW = 120, 30  #: from how many columns, and up to how many nodes, boxes are drawn of themselves
 
 
-class GraphView(GraphMoves, can_focus=True):
+class GraphView(GraphFinding, can_focus=True):
     """Shows a graph with the states of its nodes.
 
     `selected` is a node's name, or None where there is none. `view` is `rails`, `boxes`, or `auto`: boxes where there
     is room for them. `zoom` is how much the boxes say, None for what there is room for. `opened`: on rails, the ports
-    of the selected node are listed below it.
+    of the selected node are listed below it. `port` is the port of the selected node that was chosen, if any.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = KEYS
@@ -41,6 +43,9 @@ class GraphView(GraphMoves, can_focus=True):
     view: reactive[Literal["auto", "rails", "boxes"]] = reactive("auto")
     zoom: reactive[Zoom | None] = reactive(None)
     opened: reactive[bool] = reactive(True)
+
+    class Rescaled(Message):
+        """It is drawn another way, which may take more rows, or fewer."""
 
     class NodeSelected(Message):
         """Another node was selected, by the keys or the mouse, or because the one before is gone."""
@@ -65,10 +70,6 @@ class GraphView(GraphMoves, can_focus=True):
             self.port = port
             self.side = side
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes=classes)
-        self._before: str | None = None  # what was selected before something was typed
-
     def compose(self) -> ComposeResult:
         """A drawing, and a line to type into."""
         yield GraphCanvas()
@@ -78,11 +79,6 @@ class GraphView(GraphMoves, can_focus=True):
     def canvas(self) -> GraphCanvas:
         """The window with the drawing."""
         return self.query_one(GraphCanvas)
-
-    @property
-    def finder(self) -> GraphFinder:
-        """The line to type into."""
-        return self.query_one(GraphFinder)
 
     @property
     def glyphs(self) -> Glyphs:
@@ -102,20 +98,33 @@ class GraphView(GraphMoves, can_focus=True):
         """How much the boxes say now."""
         if self.zoom is not None:
             return self.zoom
-        few = len(self.outline.nodes) <= _FEW
-        fits = few and kept_layout(self.outline, Zoom.TYPES).width <= self.canvas.room.width
-        return Zoom.TYPES if fits else Zoom.NAMES
+        return Zoom.TYPES if self._fits(Zoom.TYPES, self.content_size.height) else Zoom.NAMES
+
+    def _fits(self, zoom: Zoom, rows: int) -> bool:
+        """Tell whether all of the boxes are in sight in so many rows, as far as that is worth finding out."""
+        if len(self.outline.nodes) > _FEW:
+            return False
+        layout = kept_layout(self.outline, zoom)
+        return layout.width <= self.content_size.width and layout.height <= rows
+
+    def rows_for(self, most: int) -> int:
+        """Return the rows, border included, that it takes to see all of the graph, but at most so many."""
+        nodes = self.outline.nodes.values()
+        border = self.outer_size.height - self.content_size.height
+        if self.drawn == "rails" or not nodes:
+            ports = max((len(one.inputs) + len(one.outputs) for one in nodes), default=0)
+            return min(most, len(nodes) + ports + border)
+        zooms = (Zoom.TYPES, Zoom.NAMES) if self.zoom is None else (self.zoom,)
+        zoom = next((one for one in zooms if self._fits(one, most - border)), zooms[-1])
+        layout = kept_layout(self.outline, zoom)
+        bar = int(layout.width > self.content_size.width)
+        return min(most, layout.height + bar + border)
 
     @property
     def page(self) -> int:
         """How many nodes a page is."""
         room = self.canvas.room.height
         return max(1, room - 2 if self.drawn == "rails" else room // 4)
-
-    @property
-    def is_filtering(self) -> bool:
-        """Whether a filter is being typed."""
-        return self.finder.typing and bool(self.filter)
 
     def help_text(self) -> str:
         """Return what this is and what its marks mean, as Markdown."""
@@ -129,6 +138,8 @@ class GraphView(GraphMoves, can_focus=True):
         self.outline, self.marks = outline, marks
         if changed:
             self.forget_ways()
+            if self.port is not None and self.port not in self.ports:
+                self.port = None
         self.matches = matching(outline, marks, self.filter) if self.filter else []
         if selected in outline.nodes:
             if selected != self.selected:
@@ -137,9 +148,10 @@ class GraphView(GraphMoves, can_focus=True):
         elif self.selected not in outline.nodes:
             self.selected = survivor(before, outline, self.selected or "")
         if self.is_mounted:
-            self._draw(reveal=changed)
+            self.draw(reveal=changed)
 
-    def _draw(self, reveal: bool = True) -> None:
+    def draw(self, reveal: bool = True) -> None:
+        """Draw it anew; `reveal`: with the selection in sight."""
         if not self.is_mounted:
             return
         drawing = self._drawing()
@@ -151,9 +163,13 @@ class GraphView(GraphMoves, can_focus=True):
     def _drawing(self) -> Drawing:
         bright = self.matches if self.filter else None
         if self.drawn == "boxes":
-            return boxes(self.outline, self.marks, self.selected, self.glyphs, self.drawn_zoom, bright)
-        width = self.canvas.room.width
-        return rails(self.outline, self.marks, self.selected, self.glyphs, width, self.opened, bright)
+            drawing = boxes(self.outline, self.marks, self.selected, self.glyphs, self.drawn_zoom, bright)
+        else:
+            width = self.canvas.room.width
+            drawing = rails(self.outline, self.marks, self.selected, self.glyphs, width, self.opened, bright)
+        if self.port is not None:
+            mark_port(drawing, self.selected or "", self.port)
+        return drawing
 
     def _tell(self) -> None:
         """Say how many nodes there are and what they do."""
@@ -163,36 +179,47 @@ class GraphView(GraphMoves, can_focus=True):
             if number := states.count(state):
                 said.append(f"{number} {state}")
         self.border_title = self.outline.name or None
-        self.border_subtitle = f" {self.glyphs.middle} ".join(said) if count else "no nodes yet"
+        if self.port is not None and (words := port_said(self.outline, self.selected or "", self.port)):
+            said = [words]
+        told = f" {self.glyphs.middle} ".join(said) if count else "no nodes yet"
+        self.border_subtitle = Content(self.glyphs.text(told))  # type: ignore[assignment]  # any content may be one
         if self.filter:
             self.finder.tell(f"{len(self.matches)} of {count}")
 
     def watch_selected(self, before: str | None, selected: str | None) -> None:
         """Show the selection, and tell of it."""
-        self._draw()
+        self.port = None
+        self.draw()
         if selected is not None:
             self.post_message(self.NodeSelected(selected))
 
     def watch_view(self) -> None:
         """Draw it the other way."""
-        self._draw()
+        self.draw()
+        self.post_message(self.Rescaled())
 
     def watch_zoom(self) -> None:
         """Draw more or less of each node."""
-        self._draw()
+        self.draw()
+        self.post_message(self.Rescaled())
 
     def watch_opened(self) -> None:
         """Show the ports, or hide them."""
-        self._draw()
+        self.draw()
+
+    def watch_port(self) -> None:
+        """Show which port is chosen; on rails it is one of the list below its node."""
+        self.opened = self.opened or self.port is not None
+        self.draw()
 
     def on_mount(self) -> None:
         """Show what was given before there was a place for it."""
-        self._draw()
+        self.draw()
 
     def on_graph_canvas_resized(self, event: GraphCanvas.Resized) -> None:
         """Draw it for the room that there is."""
         event.stop()
-        self._draw()
+        self.draw()
 
     # --- what is done ------------------------------------------------------------------------------------------------
 
@@ -219,58 +246,6 @@ class GraphView(GraphMoves, can_focus=True):
     def action_fold(self) -> None:
         """Show the ports of the selected node, or hide them."""
         self.opened = not self.opened
-
-    # --- finding -----------------------------------------------------------------------------------------------------
-
-    def action_filter(self) -> None:
-        """Ask for a filter."""
-        self._before = self.selected
-        self.finder.open("filter", self.filter)
-
-    def action_jump(self) -> None:
-        """Ask for a node."""
-        self._before = self.selected
-        self.finder.open("jump")
-
-    def action_leave(self) -> None:
-        """Leave what is being typed and go back, or drop the filter."""
-        if self.finder.typing and self._before in self.outline.nodes:
-            self.selected = self._before
-        self.finder.close()
-        self.focus()
-        self._filter("")
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave keys that do nothing here to others."""
-        if action == "leave":
-            return bool(self.filter) or self.finder.typing
-        if action == "match":
-            return bool(self.filter)
-        return True
-
-    def _filter(self, text: str) -> None:
-        self.filter = text
-        self.matches = matching(self.outline, self.marks, text) if text else []
-        self._draw(reveal=False)
-
-    def on_graph_finder_typed(self, event: GraphFinder.Typed) -> None:
-        """Show what matches, and go to the first of it."""
-        event.stop()
-        if event.kind == "jump":
-            found = nearest(self.outline, event.text)
-            self.finder.tell("" if found or not event.text.strip() else "no such node")
-            self.selected = found or self._before
-            return
-        self._filter(event.text.strip())
-        if self.matches and self.selected not in self.matches:
-            self.step(self.matches, 1, around_ends=True)
-
-    def on_graph_finder_done(self, event: GraphFinder.Done) -> None:
-        """Go on with what was found."""
-        event.stop()
-        if event.kind == "jump" or not self.filter:
-            self.finder.close()
-        self.focus()
 
     # --- the mouse ---------------------------------------------------------------------------------------------------
 

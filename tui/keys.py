@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from vflow.engine.problems import Problem, suggest
@@ -55,6 +55,26 @@ def unknown(actions: Iterable[str], known: Iterable[str]) -> list[Problem]:
         for one in actions
         if one not in known
     ]
+
+
+def clashes(keymap: Mapping[str, str]) -> list[Problem]:
+    """Return a problem for each action that loses a key to one of the user's. It imports every view, too."""
+    from vflow.engine.config import config_file
+
+    found: dict[str, Problem] = {}
+    for owner in _owners():
+        bound: dict[str, dict[str, None]] = {}  # key -> actions
+        for binding in owner._merge_bindings() if hasattr(owner, "_merge_bindings") else ():
+            key, one = binding
+            for taken in keymap[one.id].split(",") if one.id in keymap else [key]:
+                bound.setdefault(taken, {}).setdefault(one.id or "")
+        for key, actions in bound.items():
+            winners, losers = [one for one in actions if one in keymap], [one for one in actions if one]
+            for loser in losers if winners else ():
+                if loser != winners[-1]:
+                    told = f"{key} is {winners[-1]} now, so that {loser} has lost it"
+                    found[told] = Problem(told, "give it a key too", "keys", "warning", str(config_file()))
+    return list(found.values())
 
 
 def known_actions() -> set[str]:

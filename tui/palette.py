@@ -47,7 +47,10 @@ class Commands(Provider):
 
 
 def commands_of(screen: Screen[object]) -> list[Command]:
-    """Return every named action of what has the focus, of the screen, of the other things on it, and of the app."""
+    """Return every named action of what has the focus, of the screen, of what lies on it, and of the app.
+
+    Of a dialog, which is answered before anything else, only its own.
+    """
     found: dict[str, Command] = {}
     for owner in _owners(screen):
         keys: dict[str, list[str]] = {}
@@ -69,7 +72,8 @@ def _owners(screen: Screen[object]) -> Iterator[DOMNode]:
     )
     yield screen
     yield from (widget for widget in screen.walk_children() if widget.display)
-    yield screen.app
+    if not screen.is_modal:  # a dialog is answered before anything else
+        yield screen.app
 
 
 def _shown(command: Command) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vflow.engine.editing import edits
+from vflow.engine.editing import EditError, edits
 from vflow.engine.graph import NAME
 from vflow.engine.inline import in_line
+from vflow.engine.load import load
 from vflow.engine.resolve import FREE_NAME
 from vflow.tui.working import Working
+
+if TYPE_CHECKING:
+    from vflow.engine.origins import Place
 
 
 class PartEdits(Working):
@@ -22,9 +26,14 @@ class PartEdits(Working):
 
         `value` is plain data as the file would have it. Returns where it was set, in words, "" for the node itself.
         """
-        from vflow.engine.forms import place_of, whole_value
+        from vflow.engine.origins import place_of
 
-        place = place_of(self.loaded, node, path, value)
+        return self.set_at(place_of(self.loaded, node, path, value), node, path, value)
+
+    def set_at(self, place: Place, node: str, path: tuple[str, ...], value: Any) -> str:
+        """Set a value at a place of one's choice, see `origins.places`; returns where, as `set_value` does."""
+        from vflow.engine.origins import whole_value
+
         whole = whole_value(self.loaded, place, value)
         if place.kind == "set":
             self.choose(sets={**self.sets, place.name: whole})
@@ -32,19 +41,52 @@ class PartEdits(Working):
         if place.kind == "parameter":
             return self._set_param(place.name, whole, place.profile)
         profile = place.name if place.kind == "profile" else ""
-        label = f"{node}.{'.'.join(path)} = {in_line(value)}"
+        where = f" in {profile}" if profile else ""
+        label = f"{node}.{'.'.join(path)} = {in_line(value)}{where}"
         self.edit(label, lambda text: edits.set_setting(text, node, place.path, value, profile=profile or None))
         return f"profile {profile}" if profile else ""
 
+    def take_param(self, node: str, path: tuple[str, ...], name: str) -> None:
+        """Let a setting take its value from a parameter; a new one gets the value that the setting has."""
+        form = self.form(node)
+        field = form.get(path) if form is not None else None
+        value = field.value if field is not None else None
+        new = name not in self.loaded.graph.parameters
+
+        def change(text: str) -> str:
+            text = edits.set_param(text, name, value) if new else text
+            return edits.set_setting(text, node, path, f"${{{name}}}")
+
+        self.edit(f"{node}.{'.'.join(path)} = ${{{name}}}", change)
+
+    def drop_param_in(self, name: str, profile: str) -> None:
+        """Take away the value that a profile gives a parameter."""
+        self.edit(f"reset {name} in {profile}", lambda text: edits.remove_param(text, name, profile=profile))
+
     def reset(self, node: str, path: tuple[str, ...]) -> str:
-        """Take a setting back to what stands below it. Returns where that was, in words."""
-        from vflow.engine.forms import written_at
+        """Take a setting back to what stands below it. Returns where that was, in words.
+
+        What only an extended file says is set to the default here, over what that says.
+        """
+        from vflow.engine.origins import is_extended, written_at
+
+        if is_extended(self.loaded, node, path):
+            self._set_default(node, path)
+            return ""
 
         place = written_at(self.loaded, node, path)
         profile = place.name if place.kind == "profile" else ""
         label = f"reset {node}.{'.'.join(path)}"
         self.edit(label, lambda text: edits.reset_setting(text, node, path, profile=profile or None))
         return f"profile {profile}" if profile else ""
+
+    def _set_default(self, node: str, path: tuple[str, ...]) -> None:
+        form, label = self.form(node), f"{node}.{'.'.join(path)}"
+        field = form.get(path) if form is not None else None
+        if field is None or field.required:
+            raise EditError(f"{label} stands in the extended file, and has no default", "set another value here")
+        default = field.default
+        self.edit(f"reset {label}", lambda text: edits.set_setting(text, node, path, default))
 
     def param_profile(self, name: str) -> str:
         """Return the chosen profile whose value of a parameter is in force; "" where it is the graph's own."""
@@ -96,7 +138,15 @@ class PartEdits(Working):
             profiles = tuple(new if name == old else name for name in profiles)
         elif kind == "param":
             sets = {new if name == old else name: value for name, value in sets.items()}
-        self.edit(f"rename {old} to {new}", lambda text: rename(text, old, new), (profiles, sets))
+
+        def change(text: str) -> str:
+            changed = rename(text, old, new)
+            extends = kind == "param" and self.loaded.graph.written.get("extends") is not None
+            if extends and old in load(self.path, self.profiles, {}, text=changed).graph.parameters:
+                raise EditError(f"{old!r} stands in the extended file too", "rename it there")
+            return changed
+
+        self.edit(f"rename {old} to {new}", change, (profiles, sets))
 
     def remove_part(self, kind: str, name: str) -> None:
         """Remove a `profile`, a `param` or an `output`."""

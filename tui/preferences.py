@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 from textual.app import App
@@ -21,7 +22,6 @@ class Preferences(App[int]):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         self.keymap: dict[str, str] = {}
-        self._clashes: set[str] = set()
         super().__init__(*args, **more)
 
     def say(self, message: str, severity: Severity = "information") -> None:
@@ -35,25 +35,21 @@ class Preferences(App[int]):
         self.keymap, problems = keys.configured()
         if self.keymap:
             self.set_keymap(self.keymap)
-            self.set_timer(0.5, self._check_keys)
+            self.set_timer(0.5, partial(self.run_worker, self._check_keys, thread=True, group="keys"))
         problems += self._take_theme()
         for problem in problems:
             self.say(str(problem), _SEVERITY[problem.severity])
         self.theme_changed_signal.subscribe(self, self._keep_theme)
 
     def _check_keys(self) -> None:
-        """Say which of the user's keys belong to nothing; after the start, since every view is looked at."""
+        """Say which of the user's keys belong to nothing, or to two; after the start: every view is looked at."""
         from vflow.tui import keys
 
-        for problem in keys.unknown(self.keymap, keys.known_actions()):
-            self.say(str(problem), "warning")
+        for problem in [*keys.unknown(self.keymap, keys.known_actions()), *keys.clashes(self.keymap)]:
+            self.call_from_thread(self.say, str(problem), "warning")
 
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
-        """Say which actions lost their key to one of the user's."""
-        lost = {one.id for one in clashed_bindings if one.id} - self._clashes
-        self._clashes |= lost
-        for name in sorted(lost):
-            self.say(f"{name} has lost its key to another of your keys; give it one too", "warning")
+        """Say nothing: Textual tells only of clashes between the user's own keys, `keys.clashes` of all."""
 
     def _take_theme(self) -> list[Problem]:
         import os

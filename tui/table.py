@@ -112,7 +112,7 @@ class Table(ScrollView, can_focus=True):
         key, before, top = self.key, self.cursor, round(self.scroll_y)
         anchor = self.keys[top] if 0 < top < len(self.keys) else None
         self.keys, self.nothing = keys, nothing
-        self.virtual_size = Size(self.size.width, len(keys) + 1)
+        self.virtual_size = Size(self._room, len(keys) + 1)
         at = _find(keys, key, before)
         self.set_reactive(Table.cursor, max(0, min(before if at < 0 else at, len(keys) - 1)))
         if anchor is not None and (at := _find(keys, anchor, top)) >= 0 and at != top:
@@ -142,9 +142,14 @@ class Table(ScrollView, can_focus=True):
         """The characters to draw with."""
         return getattr(self.app, "glyphs", None) or glyphs_for()
 
+    @property
+    def _room(self) -> int:
+        """The cells across that are seen: those of a scroll bar are not."""
+        return self.scrollable_content_region.width
+
     def render_line(self, y: int) -> Strip:
         """Draw a line: the head, a row, or nothing."""
-        width = self.size.width
+        width = self._room
         if y == 0:
             return self._line([Cell(self._head(column)) for column in self.columns], width, "head")
         at = y - 1 + round(self.scroll_y)
@@ -204,7 +209,7 @@ class Table(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Keep the cursor in sight."""
-        self.virtual_size = Size(self.size.width, len(self.keys) + 1)
+        self.virtual_size = Size(self._room, len(self.keys) + 1)
         self._scroll_to_cursor()
 
     # --- keys and mouse ---------------------------------------------------------------------------------------------
@@ -253,7 +258,7 @@ class Table(ScrollView, can_focus=True):
         offset = event.get_content_offset(self)
         if offset is None:
             return
-        column, left = column_at(self.columns, self.size.width, offset.x)
+        column, left = column_at(self.columns, self._room, offset.x)
         at = offset.y - 1 + round(self.scroll_y)
         if offset.y == 0:
             if column.sortable:
@@ -267,7 +272,7 @@ class Table(ScrollView, can_focus=True):
     def region_of(self, key: Hashable) -> Region | None:
         """Return where a row is in the widget; None where it is out of sight."""
         at = _find(self.keys, key, self.cursor) - round(self.scroll_y)
-        return Region(0, at + 1, self.size.width, 1) if 0 <= at < self.size.height - 1 else None
+        return Region(0, at + 1, self._room, 1) if 0 <= at < self.size.height - 1 else None
 
 
 def _find(keys: Sequence[Hashable], key: Hashable, near: int) -> int:

@@ -80,6 +80,8 @@ def remove_param(text: str, name: str, *, profile: str | None = None) -> str:
         where = (
             f"profile {show(profile)} does not change {show(name)}" if profile else f"no parameter {show(name)} here"
         )
+        if not profile and "extends" in data and name not in _known(data):
+            raise EditError(where, "an extended file has it: remove it there")
         raise EditError(where, suggest(name, _known(data)) if not profile else "there is nothing to reset")
     for path in found:
         data = without(data, (*path, name), len(path) - 1)

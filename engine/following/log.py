@@ -22,7 +22,7 @@ DETAIL, INFO, WARNING, ERROR = range(4)
 _NODE_ENDS = {"failed": ERROR, "interrupted": WARNING}
 _LEVEL_OF = {"run_started": INFO, "run_finished": INFO, "node_started": INFO, "item_finished": DETAIL,
              "left_out": WARNING, "published": INFO, "fetched": INFO}  # fmt: skip
-_SILENT = ("node_planned", "progress", "metrics")  # shown elsewhere, and there are many
+_SILENT = ("node_planned", "node_waiting", "progress", "metrics")  # shown elsewhere, or said by a line of its own
 _KEPT = 4096  # lines that were read lately
 
 

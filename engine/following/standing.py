@@ -18,10 +18,11 @@ Event = Mapping[str, Any]
 class NodeRun:
     """A node in a run.
 
-    `state` is one of what the plan said (run, reused, light, undecided, not needed, disabled), running, or how it
-    ended (computed, reused, failed, interrupted, skipped). `done` of `total` units, 0 of 0 where it counts nothing;
-    `rate` in units a second (0: not known), `remaining_s` None where it is not known. `failure`: what went wrong, and
-    what to do about it. `since`: when it began, in seconds since the epoch; `seconds` of work once it has ended.
+    `state` is one of what the plan said (run, reused, light, undecided, not needed, disabled), running, waiting (for
+    `holder`, another process that computes it), or how it ended (computed, reused, failed, interrupted, skipped).
+    `done` of `total` units, 0 of 0 where it counts nothing; `rate` in units a second (0: not known), `remaining_s`
+    None where it is not known. `failure`: what went wrong, and what to do about it. `since`: when it began, in seconds
+    since the epoch; `seconds` of work once it has ended.
     """
 
     state: str = "undecided"
@@ -40,11 +41,12 @@ class NodeRun:
     saved_seconds: float = 0.0
     since: float = 0.0
     failure: str = ""
+    holder: str = ""
 
     @property
     def ended(self) -> bool:
         """True once nothing more will come of it in this run."""
-        return self.state not in ("run", "running", "undecided")
+        return self.state not in ("run", "running", "waiting", "undecided")
 
 
 class Standing:
@@ -62,6 +64,7 @@ class Standing:
             "run_finished": self._run_finished,
             "node_planned": self._planned,
             "node_started": self._started,
+            "node_waiting": self._waits,
             "node_finished": self._finished,
             "item_finished": self._item,
             "progress": self._progress,
@@ -88,9 +91,10 @@ class Standing:
 
     def end(self, state: str) -> bool:
         """Have what still runs ended in a state: its process is gone. Returns whether something did."""
-        running = [name for name, run in self.nodes.items() if run.state == "running"]
+        running = [name for name, run in self.nodes.items() if run.state in ("running", "waiting")]
         for name in running:
-            self.nodes[name] = replace(self.nodes[name], state=state, rate=0.0, remaining_s=None)
+            waited = self.nodes[name].state == "waiting"
+            self.nodes[name] = replace(self.nodes[name], state="run" if waited else state, rate=0.0, remaining_s=None)
         return bool(running)
 
     def take_summary(self, nodes: Mapping[str, Any]) -> None:
@@ -126,6 +130,11 @@ class Standing:
             state="running", type=before.type, reason=str(event.get("reason", "")) or before.reason,
             total=total if items else 0, unit="item" if items else "", since=when,
         )  # fmt: skip
+
+    def _waits(self, event: Event, when: float) -> None:
+        run = self.nodes.get(event["node"], NodeRun())
+        if not run.ended:
+            self.nodes[event["node"]] = replace(run, state="waiting", holder=str(event["holder"]), since=when)
 
     def _finished(self, event: Event, when: float) -> None:
         name = event["node"]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vflow.engine import following as package
-from vflow.engine.following import Following, LogFilter, NodeRun, Selection, Series, gathering
+from vflow.engine.following import Following, LogFilter, NodeRun, Origin, Selection, Series, gathering, origins
 from vflow.engine.following import run as run_module
 from vflow.engine.store import owners
 
@@ -514,3 +514,41 @@ def test_a_summary_that_is_none_is_passed_over(tmp_path):
     assert whole(folder).status == "died"
     (folder / "summary.json").write_text("{")
     assert whole(folder).status == "died"
+
+
+def test_a_node_waits_for_another_process_until_its_result_is_there(tmp_path):
+    me = owners.myself().name
+    folder = write(tmp_path / "run", start(process=me), *planned("train"), line("node_waiting", "train", holder="p 7"))
+    found = whole(folder)
+    assert (found.nodes["train"].state, found.nodes["train"].holder) == ("waiting", "p 7")
+    assert not found.nodes["train"].ended
+    append(folder, line("node_finished", "train", 3.0, state="reused", reused=1))
+    found.refresh()
+    assert (found.nodes["train"].state, found.nodes["train"].holder) == ("reused", "p 7")
+    died = write(tmp_path / "died", start(), *planned("train"), line("node_waiting", "train", holder="p 7"))
+    assert whole(died).nodes["train"].state == "run"  # it was never begun
+
+
+def test_the_run_that_computed_a_result_is_found_by_its_key_and_one_that_computes_it_by_its_process(tmp_path):
+    def ended(name, state, count, *lines, key="abc"):
+        folder = write(tmp_path / name, start(), *lines)
+        items = {"computed": 0, "reused": 0, **count}
+        nodes = {"train": {"state": state, "items": items, "seconds": 1.0}}
+        summary = {"status": "done", "seconds": 1.0, "nodes": nodes, "keys": {"train": key}}
+        (folder / "summary.json").write_text(json.dumps(summary))
+        return folder
+
+    mine = ended("mine", "reused", {"reused": 1})
+    took_it_too = ended("again", "reused", {"reused": 1}, metrics(1, train_loss=9.0))
+    ended("silent", "computed", {"computed": 1})
+    ended("other", "computed", {"computed": 1}, metrics(1, train_loss=9.0), key="xyz")
+    (write(tmp_path / "broken", "no event\n") / "summary.json").write_text("[")
+    nodes = {"train": NodeRun(state="reused", reused=1)}
+    assert origins(mine, nodes) == []
+    first = ended("first", "computed", {"computed": 1}, metrics(1, train_loss=2.0))
+    assert origins(mine, nodes) == [Origin(first, {"train": "train"})]
+    assert took_it_too not in [one.folder for one in origins(mine, nodes)]
+    live = write(tmp_path / "live", start(process=owners.myself().name), metrics(1, train_loss=1.0))
+    waits = {"train": NodeRun(state="waiting", holder=owners.myself().words)}
+    assert [one.folder for one in origins(write(tmp_path / "waits", start()), waits)] == [live]
+    assert origins(tmp_path / "nowhere" / "run", waits) == []

@@ -13,7 +13,7 @@ from textual.widgets import Input, OptionList, TextArea
 
 from tests.tui.conftest import text_of
 from tests.tui.graphs import SMALL
-from vflow.engine import config
+from vflow.engine import config, registry
 from vflow.tui.app import VflowApp
 from vflow.tui.dialogs.ask import Ask
 from vflow.tui.dialogs.difference import Difference
@@ -772,8 +772,10 @@ async def test_the_graph_screen_looks_as_it_should(path, size, same_screen):
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])
-async def test_dialogs_and_problems_look_as_they_should(path, size, same_screen):
+async def test_dialogs_and_problems_look_as_they_should(path, size, same_screen, monkeypatch):
     name = f"{size[0]}x{size[1]}"
+    ours = {name: kind for name, kind in registry.load_node_types().items() if registry.is_ours(kind)}
+    monkeypatch.setattr(registry, "load_node_types", lambda: ours)  # other tests declare nodes of their own
     text = SMALL.replace("steps: 20", "steps: 0").replace("frames: 17", "frams: 17").replace("vae: vae,", "vae: vea,")
     path.write_text(text, encoding="utf-8")
     async with opened(path, size) as (app, pilot):

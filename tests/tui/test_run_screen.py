@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -24,6 +25,7 @@ from vflow.tui.run.charts import Chart
 from vflow.tui.run.figures_pane import FiguresPane
 from vflow.tui.run.log_pane import LogPane
 from vflow.tui.run.log_view import LogView
+from vflow.tui.run.metric_row import MetricRow
 from vflow.tui.run.node_list import NodeList
 from vflow.tui.run.screen import RunScreen
 
@@ -329,7 +331,7 @@ async def test_curves_go_through_groups_of_metrics_and_figures_lead_to_them(same
         await beside.press("2", "full_stop")
         assert [curve.name for curve in beside.one(Chart).curves] == ["train/lr"]
         await beside.press("comma", "comma")
-        assert beside.screen.curves.group == "seconds_per_step"
+        assert beside.screen.curves.group == "s/step"
         await beside.press("5")
         same_screen(beside.app, "run-figures-80x24")
         await beside.press("down", "enter")
@@ -629,3 +631,111 @@ async def test_the_path_of_the_folder_is_copied():
     async with sitting(training()) as beside:
         await beside.press("Y")
         assert beside.app.clipboard == str(Path("runs/20261121-080000-ltx2_lora").absolute())
+
+
+# --- what another run computed ----------------------------------------------------------------------------------------
+
+
+async def test_a_reused_training_shows_the_curves_of_the_run_that_computed_it(toy_run):
+    first, again = toy_run("walks", steps=9), toy_run("walks", steps=9)
+    async with sitting(again, WIDE) as beside:
+        await beside.until(lambda: beside.one(Chart).curves, "the curves of the first run")
+        await beside.until(lambda: beside.one(FiguresPane).table.keys)
+        assert beside.one(Chart).curves[0].series.last == 9
+        assert beside.text("#whose") == f"walk: curves of {first.name}"
+        assert not beside.following.series
+        paths = {os.path.realpath(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd")}
+        assert str(first / "events.jsonl") in paths
+    paths = {os.path.realpath(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd")}
+    assert not {str(first / "events.jsonl"), str(again / "events.jsonl")} & paths
+
+
+async def test_where_nobody_tells_metrics_that_is_said_and_not_that_some_will_come(toy_run):
+    first, again = toy_run("walks", steps=9), toy_run("walks", steps=9)
+    shutil.rmtree(first)
+    async with sitting(again, WIDE) as beside:
+        await beside.until(lambda: "no run beside this one tells" in beside.screen.borrowing.nothing)
+        await beside.until(lambda: beside.one(FiguresPane).table.nothing.startswith("no metrics: "))
+        shown = "\n".join(strip.text for strip in beside.app.screen._compositor.render_strips())
+        assert "no values yet" not in shown
+        assert "No metrics yet" not in shown
+
+
+async def test_a_node_that_waits_for_another_process_says_so_with_that_ones_curves():
+    other = training(Path("runs/other"))
+    folder = write(
+        Path("runs/mine"),
+        start(process=f"{HERE.rpartition('~')[0]}~1", graph="mine"), *plan(clips="light", train="run", validate="run"),
+    )  # fmt: skip
+    holder = owners.parse(HERE).words
+    async with sitting(folder, WIDE) as beside:
+        beside.following._judge = lambda: False  # as if it went on
+        beside.following.status = "running"
+        append(folder, line("node_waiting", "train", 5, holder=holder))
+        await beside.until(lambda: beside.following.nodes["train"].state == "waiting")
+        await beside.until(lambda: beside.one(Chart).curves, "the curves of the run that computes it")
+        assert beside.one(NodeList).selected == "train"
+        row = next(strip.text for y in range(9) if "train" in (strip := beside.one(NodeList).render_line(y)).text)
+        assert "waiting" in row
+        assert f"computed now by {holder}" in beside.text("#about")
+        assert beside.text("#whose") == f"train, computed now: curves of {other.name}"
+        append(folder, line("node_finished", "train", 9, state="reused", reused=1))
+        await beside.until(lambda: beside.following.nodes["train"].state == "reused")
+        assert f"was computed by {holder}" in beside.text("#about")
+
+
+async def test_throughput_and_memory_are_seen_without_hunting_at_80_columns():
+    folder = training()
+    values = {"train/memory": 1.5, "train/gpu_memory": 7.5, **{f"eval/loss_0.{n}": 0.1 for n in range(2, 9)}}
+    append(folder, line("metrics", "train", 900, step=412, values=values))
+    async with sitting(folder) as beside:
+        await beside.settled()
+        await beside.until(lambda: beside.one(MetricRow).names)
+        row = beside.one(MetricRow).render().plain
+        assert row.split()[:5] == ["[loss]", "lr", "samples/s", "memory", "GiB"]
+        beside.screen.curves.choose("train/gpu_memory")
+        assert [curve.name for curve in beside.one(Chart).curves] == ["train/gpu_memory", "train/memory"]
+
+
+async def test_a_narrow_log_leaves_the_room_to_what_is_said():
+    async with sitting(training()) as beside:
+        await beside.settled()
+        await beside.press("3")
+        assert beside.one(LogView).render_line(0).text.startswith("08:00 ")
+        await beside.press("z")
+        assert beside.one(LogView).render_line(0).text.startswith("08:00:00 ")
+
+
+async def test_screens_that_were_left_leave_no_thread_timer_or_file_behind(tmp_path):
+    import threading
+
+    def files():
+        return sum("events.jsonl" in os.path.realpath(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd"))
+
+    folders = [training(Path(f"runs/{n}")) for n in range(3)]
+    async with sitting(folders[0]) as beside:
+        await beside.settled()
+        threads = None
+        for _ in range(2):
+            for folder in folders[1:]:
+                beside.app.open_run(folder)
+                await beside.until(lambda name=folder.name: beside.following.folder.name == name)
+                await beside.settled()
+                gone = beside.screen
+                await beside.press("escape")
+                await beside.until(lambda: beside.following.folder == folders[0])
+                await beside.until(lambda gone=gone: not gone.is_running)
+                assert not gone._timers
+                await beside.until(lambda: files() == 1, "the logs are closed")
+            threads = threads or threading.active_count()
+        await beside.until(lambda: threading.active_count() <= threads)
+
+
+async def test_a_run_without_metrics_that_is_laid_over_says_so(toy_run, monkeypatch):
+    first, again = toy_run("walks", steps=9), toy_run("walks", steps=9)
+    async with sitting(first, WIDE) as beside:
+        said = []
+        monkeypatch.setattr(beside.app, "say", lambda text, severity="": said.append(text))
+        beside.screen.others = [Following(again)]
+        await beside.until(lambda: said)
+        assert said == [f"{again.name} told no metrics itself: lay the run over that computed its training"]

@@ -9,18 +9,20 @@ from types import SimpleNamespace
 
 import pytest
 from textual.app import App
+from textual.binding import Binding
 from textual.widgets import Input
 
 from vflow.tui.app import VflowApp
 from vflow.tui.dialogs.pick import Pick
 from vflow.tui.dialogs.prompt import Prompt
+from vflow.tui.footer import KeyLine
 from vflow.tui.glyphs import ASCII, UNICODE
 from vflow.tui.run.screen import RunScreen
 from vflow.tui.runs import screen as runs_screen
 from vflow.tui.runs.compare_screen import CompareScreen
 from vflow.tui.runs.screen import RunsScreen
 from vflow.tui.screens.graph_screen import GraphScreen
-from vflow.tui.table import Table
+from vflow.tui.table import Cell, Column, Table
 
 NOW = 1_795_000_000.0  # 2026-11-18 11:06:40 UTC
 
@@ -302,3 +304,51 @@ async def test_the_history_reads_well(three, same_screen, monkeypatch, size):
         await read(pilot, 3)
         await pilot.press("down", "m")
         same_screen(pilot.app, "runs-{}x{}".format(*size))
+
+
+async def test_no_cell_is_cut_off_beside_a_scroll_bar():
+    class Host(App):
+        glyphs = UNICODE
+
+        def compose(self):
+            yield Table([Column("name", "NAME", 4, grow=True), Column("n", "N", 6, right=True)],
+                        lambda key: [Cell("row"), Cell(f"{key:06d}")])  # fmt: skip
+
+    async with Host().run_test(size=(40, 10)) as pilot:
+        table = pilot.app.query_one(Table)
+        table.show(range(100))
+        await pilot.pause()
+        await pilot.pause()
+        assert table.show_vertical_scrollbar
+        shown = pilot.app.screen._compositor.render_strips()[1].text
+        assert shown.startswith("row")
+        assert "000000" in shown
+
+
+async def test_the_line_of_keys_follows_the_focus_and_a_click_on_it_presses_a_key(tmp_path):
+    class Host(App):
+        BINDINGS = [Binding("x", "tell('x')", "Tell"), Binding("z", "tell('z')", "Hidden", show=False)]
+        told = ""
+
+        def compose(self):
+            yield Table([Column("name", "NAME", 4)], lambda key: [Cell("row")])
+            yield KeyLine()
+
+        def action_tell(self, what):
+            self.told = what
+
+    async with Host().run_test(size=(40, 10)) as pilot:
+        pilot.app.query_one(Table).focus()
+        await pilot.pause()
+        line = pilot.app.query_one(KeyLine)
+        shown = line.render().plain
+        assert ("Open" in shown, "Tell" in shown, "Hidden" in shown) == (True, True, False)
+        assert await pilot.click(KeyLine, offset=(shown.index("Tell"), 0))
+        await pilot.pause()
+        assert pilot.app.told == "x"
+        pilot.app.screen.set_focus(None)
+        await pilot.pause()
+        assert "Open" not in line.render().plain
+        await pilot.resize_terminal(14, 10)  # what does not fit is left out, not cut
+        await pilot.pause()
+        assert "Tell" not in line.render().plain

@@ -41,8 +41,23 @@ class Dialog(ModalScreen[Answer | None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (120, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (10, "-high")]
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1", "app.help", "Help", show=False, id="dialog.help", tooltip="Help for this dialog, with its keys"),
+        Binding(
+            "ctrl+p",
+            "app.command_palette",
+            "All",
+            show=False,
+            id="dialog.palette",
+            tooltip="Find anything that can be done in this dialog",
+        ),
         Binding("escape", "cancel", "Cancel", id="dialog.cancel", tooltip="Leave this dialog; nothing is changed"),
     ]
+
+    HELP: ClassVar[str] = "Escape, or a click beside the box, leaves it; then nothing is changed."
+
+    def help_text(self) -> str:
+        """Return help, as markdown."""
+        return f"# {self.heading or 'Dialog'}\n\n{self.HELP}"
 
     def __init__(self, heading: str, hint: str = "") -> None:
         super().__init__()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,6 +16,15 @@ from vflow.engine.inline import in_line, text_of, value_of
 from vflow.engine.problems import VflowError
 from vflow.tui.dialogs.ask import Ask, Reply
 from vflow.tui.dialogs.dialog import Dialog
+from vflow.tui.dialogs.parameter_rows import (
+    ANYTHING,
+    Row,
+    about_row,
+    declaration_problem,
+    lines,
+    value_problem,
+    values_in,
+)
 from vflow.tui.dialogs.pick import Choice, Pick
 from vflow.tui.dialogs.prompt import Prompt
 
@@ -24,16 +33,7 @@ if TYPE_CHECKING:
     from vflow.tui.app import VflowApp
     from vflow.tui.workspace import Workspace
 
-_ANYTHING = ("empty", "bool", "int", "float", "list", "mapping", "text")
 _TITLES = {"profile": "Profiles", "param": "Parameters", "output": "Outputs"}
-_NOTHING = {"profile": "no profiles yet", "param": "no parameters yet", "output": "no outputs yet"}
-
-
-class Row(NamedTuple):
-    """A row of the list. `kind` is profile, param or output; the name of an empty section is empty."""
-
-    kind: str
-    name: str
 
 
 def _key(key: str, action: str, name: str, id: str, about: str, show: bool = True) -> Binding:  # noqa: A002
@@ -52,6 +52,11 @@ class Parameters(Dialog[None]):
         &.-low #keys, &.-low #about { display: none; }
     }
     """
+    HELP: ClassVar[str] = (
+        "Profiles, parameters and outputs of the file. Enter changes what is highlighted: a profile is used or not, a "
+        "parameter gets another value, an output another link. What is changed here stands in the file's text at once; "
+        "`u` takes it back. In a profile a parameter can have another value; use the profile to plan and run with it."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         _key("space", "choose", "Choose", "parameters.choose", "Use this profile, or not", False),
         _key("a", "add", "Add", "parameters.add", "Add a profile, parameter or output, as where the cursor is"),
@@ -75,7 +80,7 @@ class Parameters(Dialog[None]):
         yield OptionList()
         yield Static("", id="about", markup=False)
         yield Static(
-            "enter change  space use profile  a add  r rename  d remove  m declare  w in a profile  u undo", id="keys"
+            "enter change  space use profile  a add  r rename  d remove  m declare  w in profile  u undo", id="keys"
         )
 
     def on_mount(self) -> None:
@@ -92,7 +97,7 @@ class Parameters(Dialog[None]):
         for kind, title in _TITLES.items():
             self.rows.append(None)
             options.add_option(Option(Content.styled(title, "bold $text-primary"), disabled=True))
-            for row, shown in self._shown(kind):
+            for row, shown in lines(self.workspace, kind):
                 self.rows.append(row)
                 options.add_option(Option(shown))
         options.highlighted = self.rows.index(at) if at is not None and at in self.rows else 1
@@ -103,49 +108,11 @@ class Parameters(Dialog[None]):
         at = self.query_one(OptionList).highlighted
         return self.rows[at] if at is not None and at < len(self.rows) else None
 
-    # --- what is shown ---------------------------------------------------------------------------------------------
-
-    def _shown(self, kind: str) -> Iterator[tuple[Row, Content]]:
-        graph = self.workspace.loaded.graph
-        names = {"profile": graph.profiles, "param": graph.parameters, "output": self.workspace.outline.outputs}[kind]
-        width = min(max(map(len, names), default=0), 24)
-        for name in names:
-            text = getattr(self, f"_{kind}_text")(name)
-            mark = ("[x] " if name in self.workspace.profiles else "[ ] ") if kind == "profile" else ""
-            yield Row(kind, name), Content.assemble(f"  {mark}{name.ljust(width)}  ", text)
-        if not names:
-            yield Row(kind, ""), Content.styled(f"  {_NOTHING[kind]} (a adds one)", "$text-muted")
-
-    def _profile_text(self, name: str) -> Content:
-        found = self.workspace.loaded.graph.profiles[name] or {}
-        counts = ((len(found.get(part) or {}), part) for part in ("params", "nodes", "outputs"))
-        changes = ", ".join(f"{count} {part[:-1] if count == 1 else part}" for count, part in counts if count)
-        return Content.styled(
-            found.get("about") or (f"changes {changes}" if changes else "changes nothing"), "$text-muted"
-        )
-
-    def _param_text(self, name: str) -> Content:
-        parameter = self.workspace.loaded.graph.parameters[name]
-        value = in_line(parameter.value) if parameter.is_given else "no value"
-        source = "this session" if name in self.workspace.sets else self.workspace.param_profile(name)
-        more = f"  from {source}" if source else ""
-        return Content.assemble(
-            value, (more, "$text-accent"), (f"  {parameter.words if parameter.type else ''}", "$text-muted")
-        )
-
-    def _output_text(self, name: str) -> Content:
-        return Content(self.workspace.outline.outputs[name])
-
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Say what the row is."""
         event.stop()
         row = self.rows[event.option_index] if event.option_index < len(self.rows) else None
-        about = ""
-        if row is not None and row.kind == "param" and row.name:
-            parameter = self.workspace.loaded.graph.parameters[row.name]
-            used = f"taken by {', '.join(one.removeprefix('nodes.') for one in parameter.used_by)}"
-            about = "\n".join(filter(None, [parameter.help, used if parameter.used_by else "no setting takes it"]))
-        self.query_one("#about", Static).update(about)
+        self.query_one("#about", Static).update(about_row(self.workspace, row) if row is not None else "")
 
     # --- what is done ----------------------------------------------------------------------------------------------
 
@@ -184,7 +151,7 @@ class Parameters(Dialog[None]):
             self._edit(partial(self.workspace.choose, profiles=now))
 
     async def _ask_value(self, heading: str, parameter: Parameter) -> tuple[Any] | None:
-        takes = (("empty",) if parameter.default is None else ()) + ((parameter.type,) if parameter.type else _ANYTHING)
+        takes = (("empty",) if parameter.default is None else ()) + ((parameter.type,) if parameter.type else ANYTHING)
 
         def check(raw: str) -> str:
             try:
@@ -231,10 +198,16 @@ class Parameters(Dialog[None]):
         if not graph.profiles:
             self.app.say("the graph has no profiles yet", "warning")
             return
-        profile = await self.app.push_screen_wait(
-            Pick(f"{name} in which profile?", [Choice(one, one) for one in graph.profiles])
-        )
-        if profile and (value := await self._ask_value(f"{name} in {profile}", graph.parameters[name])):
+        there = values_in(self.workspace, name)
+        choices = [Choice((one, False), one, there.get(one, ""), group="give it a value in") for one in graph.profiles]
+        choices += [Choice((one, True), one, value, group="take its value out of") for one, value in there.items()]
+        chosen = await self.app.push_screen_wait(Pick(f"{name} in which profile?", choices))
+        if chosen is None:
+            return
+        profile, out = chosen
+        if out:
+            self._edit(partial(self.workspace.drop_param_in, name, profile))
+        elif value := await self._ask_value(f"{name} in {profile}", graph.parameters[name]):
             self._edit(partial(self.workspace.set_param_in, name, value[0], profile))
 
     def action_add(self) -> None:
@@ -252,9 +225,9 @@ class Parameters(Dialog[None]):
             if link := await self._pick_link(f"output {name} is"):
                 self._edit(partial(self.workspace.set_output, name, link), Row(kind, name))
         else:
-            raw = await self.app.push_screen_wait(Prompt(f"value of {name}", check=_value_problem))
+            raw = await self.app.push_screen_wait(Prompt(f"value of {name}", check=value_problem))
             if raw is not None:
-                self._edit(partial(self.workspace.set_param_in, name, value_of(raw, _ANYTHING), ""), Row(kind, name))
+                self._edit(partial(self.workspace.set_param_in, name, value_of(raw, ANYTHING), ""), Row(kind, name))
 
     def _name_problem(self, kind: str, old: str, name: str) -> str:
         return self.workspace.name_problem(kind, old, name)
@@ -303,9 +276,7 @@ class Parameters(Dialog[None]):
         }
         before = in_line({key: value for key, value in told.items() if value is not None})[1:-1]
         about = "help: what it is, min: 1, max: 100, choices: [a, b]"
-        raw = await self.app.push_screen_wait(
-            Prompt(f"what {name} is", before, about=about, check=_declaration_problem)
-        )
+        raw = await self.app.push_screen_wait(Prompt(f"what {name} is", before, about=about, check=declaration_problem))
         if raw is not None:
             self._edit(
                 partial(self.workspace.declare_param, name, {**dict.fromkeys(told), **value_of(raw, ("mapping",))})
@@ -322,21 +293,3 @@ class Parameters(Dialog[None]):
         label = self.workspace.redo()
         self._edit(lambda: None)
         self.app.say(f"done again: {label}" if label else "nothing to do again")
-
-
-def _value_problem(raw: str) -> str:
-    try:
-        value_of(raw, _ANYTHING)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-def _declaration_problem(raw: str) -> str:
-    try:
-        told = value_of(raw, ("mapping",))
-    except ValueError as error:
-        return str(error)
-    known = ("help", "type", "min", "max", "choices")
-    unknown = [name for name in told if name not in known] if isinstance(told, dict) else ["this"]
-    return f"{unknown[0]} is none of {', '.join(known)}" if unknown else ""

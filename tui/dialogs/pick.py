@@ -42,6 +42,10 @@ class Pick(Dialog[Value]):
         &.-low > #box { height: 100%; }
     }
     """
+    HELP: ClassVar[str] = (
+        "Type a part of a name, or words of what stands beside it; the arrows move, enter or a click takes the choice. "
+        "Escape leaves; then nothing is changed."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "move('cursor_down')", "Down", show=False),
         Binding("up", "move('cursor_up')", "Up", show=False),

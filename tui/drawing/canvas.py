@@ -30,6 +30,7 @@ class Role(IntEnum):
     TYPE = auto()
     PORT = auto()
     PORT_FREE = auto()  #: nothing is linked to it, and nothing has to be
+    PORT_ON = auto()  #: chosen by keys
     PORT_MISSING = auto()  #: something has to be linked to it
     WORDS = auto()  #: the type of a port, what feeds it
     TEXT = auto()  #: of a mark

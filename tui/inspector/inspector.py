@@ -33,6 +33,9 @@ class Inspector(Browser):
         Binding("enter", "edit", "Edit", id="inspector.edit", tooltip="Edit the setting, or connect the port"),
         Binding("delete", "reset", "Default", id="inspector.reset", tooltip="Take the setting back to its default"),
         Binding("space", "switch", "Switch", False, id="inspector.switch", tooltip="Switch on or off, or edit"),
+        Binding(
+            "w", "where", "Where", False, id="inspector.where", tooltip="Choose where to set it: node, profile, ..."
+        ),
         Binding("left,h", "step(-1)", "Previous", False, id="inspector.less", tooltip="The choice before"),
         Binding("right,l", "step(1)", "Next", False, id="inspector.more", tooltip="The next choice"),
     ]
@@ -46,6 +49,13 @@ class Inspector(Browser):
 
     class Reset(Message):
         """A setting is to have its default."""
+
+        def __init__(self, node: str, path: tuple[str, ...]) -> None:
+            self.node, self.path = node, path
+            super().__init__()
+
+    class WherePressed(Message):
+        """It is to be asked where a setting is given a value."""
 
         def __init__(self, node: str, path: tuple[str, ...]) -> None:
             self.node, self.path = node, path
@@ -138,6 +148,11 @@ class Inspector(Browser):
         field, form = self.field, self.form
         if field is not None and form is not None and field.is_set:
             self.post_message(self.Reset(form.node, field.path))
+
+    def action_where(self) -> None:
+        """Ask where the setting under the cursor is given a value."""
+        if self.field is not None and self.form is not None:
+            self.post_message(self.WherePressed(self.form.node, self.field.path))
 
     def _open(self, node: str, field: Field) -> None:
         """Lay an editor over a value."""

@@ -111,16 +111,17 @@ class Chart(Widget, can_focus=True):
         self._drawn = 0.0
         self._timer: Timer | None = None
         self._grip: tuple[int, float] | None = None
+        self._nothing = View.nothing
 
     # what is shown
 
-    def show(self, curves: Sequence[Curve]) -> None:
-        """Show curves, or the same ones again with what came since. Zoom and cursor stay.
+    def show(self, curves: Sequence[Curve], nothing: str = View.nothing) -> None:
+        """Show curves, or the same ones again with what came since; `nothing` is said where there are none.
 
-        New values are drawn at most twice a second, other curves at once.
+        Zoom and cursor stay. New values are drawn at most twice a second, other curves at once.
         """
-        others = [curve.name for curve in curves] != [curve.name for curve in self.curves]
-        self.curves = tuple(curves)
+        others = [curve.name for curve in curves] != [curve.name for curve in self.curves] or nothing != self._nothing
+        self.curves, self._nothing = tuple(curves), nothing
         wait = _APART - (time.monotonic() - self._drawn)
         if others or wait <= 0 or not self.is_running:
             self._redraw()
@@ -144,7 +145,7 @@ class Chart(Widget, can_focus=True):
     def looking(self) -> View:
         """How the curves are looked at now."""
         first, last = (None, None) if self._span is None or (window := self.window) is None else window
-        return View(first, last, self.log_scale, self.smoothing, self.cursor)
+        return View(first, last, self.log_scale, self.smoothing, self.cursor, self._nothing)
 
     # actions
 

@@ -44,7 +44,8 @@ class Curve:
 class View:
     """How curves are looked at. `first`, `last` bound the steps (None: all); `cursor` is a step whose values are read.
 
-    `smoothing` is the weight of the past, 0 (none) up to 1; `log` has a logarithmic axis of values.
+    `smoothing` is the weight of the past, 0 (none) up to 1; `log` has a logarithmic axis of values. `nothing` is said
+    where there are no curves.
     """
 
     first: float | None = None
@@ -52,6 +53,7 @@ class View:
     log: bool = False
     smoothing: float = 0.0
     cursor: float | None = None
+    nothing: str = "no values yet"
 
     @property
     def words(self) -> str:

@@ -8,9 +8,12 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.widgets import Static
 
 from vflow.engine.following import Series
+from vflow.tui.glyphs import glyphs_for
 from vflow.tui.run.charts import Chart, Curve
+from vflow.tui.run.curves import View
 from vflow.tui.run.metric_row import MetricRow
 from vflow.tui.run.metrics import Group, groups
 
@@ -27,7 +30,11 @@ class CurvesPane(Vertical):
     """A row of groups above a chart."""
 
     DEFAULT_CSS = """
-    CurvesPane { & > Chart { height: 1fr; } }
+    CurvesPane {
+        & > Chart { height: 1fr; }
+        & > #whose { height: auto; max-height: 2; padding: 0 1; color: $text-warning; display: none; }
+        & > #whose.-used { display: block; }
+    }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("full_stop", "group(1)", "Next metric", show=False, key_display=".", id="curves.next",
@@ -42,6 +49,7 @@ class CurvesPane(Vertical):
         self._groups: list[Group] = []
         self._series: Mapping[str, Series] = {}
         self._others: Sequence[tuple[str, Mapping[str, Series]]] = ()
+        self._whose, self._nothing = "", ""
 
     def help_text(self) -> str:
         """Return help, as markdown."""
@@ -50,6 +58,7 @@ class CurvesPane(Vertical):
     def compose(self) -> ComposeResult:
         """Show the row and the chart."""
         yield MetricRow()
+        yield Static("", id="whose", markup=False)
         yield Chart(id="chart")
 
     @property
@@ -66,6 +75,15 @@ class CurvesPane(Vertical):
             self.group = next(iter(names), "")
         self._draw()
 
+    def tell(self, whose: str, nothing: str) -> None:
+        """Say whose curves these are where they are not all the run's own, and what is said where there are none."""
+        self._nothing = nothing
+        if whose != self._whose:
+            self._whose = whose
+            line = self.query_one("#whose", Static)
+            line.set_class(bool(whose), "-used")
+            line.update((getattr(self.app, "glyphs", None) or glyphs_for()).text(whose))
+
     def choose(self, metric: str) -> None:
         """Show the group of a metric, or the group of this name."""
         for group in self._groups:
@@ -79,7 +97,7 @@ class CurvesPane(Vertical):
         curves = [Curve(name, self._series[name]) for name in metrics if name in self._series]
         for run, series in self._others:
             curves += [Curve(f"{name} {run}", series[name]) for name in metrics if name in series]
-        self.chart.show(curves)
+        self.chart.show(curves, self._nothing or View.nothing)
 
     def action_group(self, by: int) -> None:
         """Go to another group."""

@@ -23,6 +23,7 @@ _COLUMNS = (
     Column("high", "highest", 9, right=True, rank=3, sortable=False),
     Column("step", "step", 8, right=True, rank=4, sortable=False),
 )
+_NOTHING = "No metrics yet: a training reports them every few steps."
 _HELP = """\
 # Figures
 
@@ -65,11 +66,11 @@ class FiguresPane(Vertical):
         """The table."""
         return self.query_one(Table)
 
-    def show(self, found: Sequence[Figure], process: str) -> None:
-        """Show these figures, and what is known of the process."""
+    def show(self, found: Sequence[Figure], process: str, nothing: str = "") -> None:
+        """Show these figures, and what is known of the process or whose they are; `nothing`: why there are none."""
         self._of = {one.name: one for one in found}
         self._names = short_names(self._of)
-        self.table.show(list(self._of), "No metrics yet: a training reports them every few steps.")
+        self.table.show(list(self._of), nothing or _NOTHING)
         self.query_one("#process", Static).update(process, layout=False)
 
     def _cells(self, one: Figure) -> list[Cell]:

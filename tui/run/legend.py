@@ -71,7 +71,7 @@ def read(line: Line, view: View) -> str:
 def why_empty(lines: Sequence[Line], window: tuple[float, float] | None, view: View) -> str:
     """Say why there is nothing to draw."""
     if window is None:
-        return "no values yet"
+        return view.nothing
     if view.log and any(scales.finite(value) for line in lines for _, value in line.logged):
         return "no value above zero here: no logarithm"
     if any(window[0] <= step <= window[1] for line in lines for step, _ in line.logged):

@@ -21,6 +21,7 @@ from vflow.tui.glyphs import Glyphs, State, glyphs_for
 
 _MARKS: dict[Level, State | None] = {"detail": None, "info": None, "warning": "error", "error": "failed"}
 _NODE = (4, 10, 24)  # cells for a node's name: at least, at most, and at most where there is room
+_SECONDS = 55  # cells from which on there is room for the seconds
 _WIDE = 70  # cells from which on there is room
 _SHIFT = 10  # cells that a long line is moved by
 _APART = 0.5  # seconds between two portions of older lines
@@ -155,7 +156,7 @@ class LogView(ScrollView, can_focus=True):
         message = glyphs.text(line.message.replace("\n", " "))[self._shift :]
         room = max(0, self.scrollable_content_region.width - self._head_width())
         return [
-            Segment(clock(line.time), style("muted")),
+            Segment(clock(line.time)[: self._clock], style("muted")),
             Segment(f" {glyphs.state(state) if state else ' '} ", style(role)),
             Segment(glyphs.fit(glyphs.text(line.node), self._node_width()) + " ", style("node")),
             Segment(glyphs.cut(message, room), style(role)),
@@ -165,8 +166,13 @@ class LogView(ScrollView, can_focus=True):
         least, most, wide = _NODE
         return max(least, min(self.longest, wide if self.scrollable_content_region.width >= _WIDE else most))
 
+    @property
+    def _clock(self) -> int:
+        """How many characters of the time are shown: without seconds where there is little room."""
+        return 8 if self.scrollable_content_region.width >= _SECONDS else 5
+
     def _head_width(self) -> int:
-        return 8 + 3 + self._node_width() + 1
+        return self._clock + 3 + self._node_width() + 1
 
     def _style(self, role: str, base: Style) -> Style:
         return base + self.get_component_rich_style(f"log--{role}", partial=True)

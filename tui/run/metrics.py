@@ -10,7 +10,14 @@ from itertools import pairwise
 
 from vflow.engine.following import Series
 
-_FIRST = ("loss", "lr", "grad_norm")
+_WORDS = {  # shorter, or with their unit
+    "samples_per_second": "samples/s",
+    "seconds_per_step": "s/step",
+    "memory": "memory GiB",
+    "gpu_memory": "gpu memory GiB",
+}
+_WITH = {"gpu memory GiB": "memory GiB"}
+_FIRST = ("loss", "lr", "samples/s", "memory GiB", "grad_norm")
 _AT = re.compile(r"(.+)_(\d[\d.e+-]*)")
 _NODE = re.compile(r"(.+) \((.+)\)")
 
@@ -27,7 +34,10 @@ def group_of(metric: str) -> str:
     """Return the name of the group of a metric: `train/loss` and `eval/loss` are `loss`, `eval/loss_0.5` `loss at`."""
     plain = found[1] if (found := _NODE.fullmatch(metric)) else metric
     last = plain.rpartition("/")[2]
-    return f"{found[1]} at" if (found := _AT.fullmatch(last)) else last
+    if found := _AT.fullmatch(last):
+        return f"{found[1]} at"
+    word = _WORDS.get(last, last)
+    return _WITH.get(word, word)
 
 
 def groups(metrics: Iterable[str]) -> list[Group]:
@@ -57,7 +67,7 @@ class Figure:
 
 def short_names(metrics: Iterable[str]) -> dict[str, str]:
     """Return what each metric is called beside the others: `lr` for `train/lr`, where no other is called so."""
-    ends = {metric: metric.rpartition("/")[2] for metric in metrics}
+    ends = {metric: _WORDS.get(end := metric.rpartition("/")[2], end) for metric in metrics}
     several = Counter(ends.values())
     return {metric: end if several[end] == 1 else metric for metric, end in ends.items()}
 

@@ -104,11 +104,12 @@ class NodeList(ScrollView, can_focus=True):
         self.refresh()
 
     def _working(self) -> str:
-        """Return the node to look at: the last that runs, else the first that failed, else the last that worked."""
+        """Return the node to look at: the last that runs or waits, else one that failed, else the last that worked."""
         running = [name for name, run in self.nodes.items() if run.state == "running"]
+        waiting = [name for name, run in self.nodes.items() if run.state == "waiting"]
         failed = [name for name, run in self.nodes.items() if run.state == "failed"]
         worked = [name for name, run in self.nodes.items() if run.state in ("computed", "interrupted")]
-        return next(iter([*running[-1:], *failed, *worked[-1:]]), "")
+        return next(iter([*running[-1:], *waiting[-1:], *failed, *worked[-1:]]), "")
 
     def select(self, node: str) -> None:
         """Put the cursor on a node and leave it there."""

@@ -13,6 +13,7 @@ _STATES: dict[str, State] = {
     "run": "waiting",
     "undecided": "decided later",
     "running": "running",
+    "waiting": "waiting",
     "computed": "done",
     "reused": "kept",
     "light": "light",
@@ -26,7 +27,7 @@ _STATES: dict[str, State] = {
 
 def state_of(run: NodeRun, status: Status) -> State:
     """Return the state that a node is shown in; what waits in a run that goes on is still to run where it does not."""
-    if run.state == "run" and status not in ("running", "unfinished"):
+    if run.state in ("run", "waiting") and status not in ("running", "unfinished"):
         return "to run"
     return _STATES.get(run.state, "unknown")
 
@@ -83,6 +84,9 @@ def about(name: str, run: NodeRun, status: Status) -> list[tuple[str, str]]:
     if run.reason:
         words.append(run.reason)
     lines.append((": ".join(words), ""))
+    if run.holder:
+        waits = run.state == "waiting"
+        lines.append((f"{'computed now' if waits else 'was computed'} by {run.holder}", "warning" if waits else ""))
     if run.failure:
         lines.append((run.failure, "error"))
     if run.state == "running":

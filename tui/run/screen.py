@@ -15,12 +15,14 @@ from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from vflow.engine.following import Following
+from vflow.tui.footer import KeyLine
 from vflow.tui.panes import TabRow
 from vflow.tui.run import node_words, title
+from vflow.tui.run.borrowing import Borrowing
 from vflow.tui.run.clips import Clips
 from vflow.tui.run.curves_pane import CurvesPane
 from vflow.tui.run.figures_pane import SPARK, FiguresPane
@@ -65,7 +67,7 @@ class RunScreen(Paned):
         .pane { height: 1fr; width: 1fr; display: none; border-title-color: $text-muted; }
         .pane.-active { display: block; }
 
-        &.-wide #left { width: 44; border-right: none; }
+        &.-wide #left { width: 28%; max-width: 44; border-right: none; }
         &.-wide #about { max-height: 12; }
         &.-wide TabRow { display: none; }
         &.-wide #panes { layout: grid; grid-size: 2 2; grid-columns: 13fr 7fr; grid-rows: 1fr 1fr; }
@@ -113,11 +115,13 @@ class RunScreen(Paned):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.following = Following(folder)
+        self.borrowing = Borrowing(self.following)
         self.others: list[Following] = []  #: runs whose curves lie over this one's
         self._timer: Timer | None = None
         self._busy = False
         self._looked = self._counted = self._said_at = 0.0
         self._files = -1
+        self._silent: list[Following] = []  # laid over, and said to have no curves
         self._figures: Sequence[Figure] = ()
         self._said: Sequence[tuple[str, str]] = ()  # what stands in the banner
         self._told: Sequence[tuple[str, str]] = ()  # and below the nodes
@@ -141,7 +145,7 @@ class RunScreen(Paned):
                     yield Clips(id="clips", classes="pane")
                     yield LogPane(id="log", classes="pane")
                     yield FiguresPane(id="figures", classes="pane")
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Begin to follow."""
@@ -166,6 +170,7 @@ class RunScreen(Paned):
 
     def on_unmount(self) -> None:
         """Let go of the files."""
+        self.borrowing.close()
         for one in (self.following, *self.others):
             one.close()
 
@@ -173,7 +178,8 @@ class RunScreen(Paned):
 
     def _tick(self) -> None:
         now, following = time.monotonic(), self.following
-        complete = following.complete and all(one.complete for one in self.others) and self.log_pane.selection.complete
+        complete = following.complete and self.borrowing.complete and self.log_pane.selection.complete
+        complete = complete and all(one.complete for one in self.others)
         every = _TICK if not complete else _LIVE if following.status in ("running", "unfinished") else _OVER
         if not self._busy and now - self._looked >= every * 0.9:
             self._busy, self._looked = True, now
@@ -189,10 +195,15 @@ class RunScreen(Paned):
             changed = following.refresh(_SLICE)
             while following.reading and not following.known and not worker.is_cancelled:
                 following.refresh(_SLICE)  # how the run stands comes before everything else
+            changed |= self.borrowing.look(_SLICE)
             for other in self.others:
                 changed |= other.refresh(_SLICE)
+                if other.complete and not other.series and other not in self._silent:
+                    self._silent.append(other)
+                    words = f"{other.folder.name} told no metrics itself: lay the run over that computed its training"
+                    self.app.call_from_thread(self.app.say, words, "warning")
             changed |= self.log_pane.selection.refresh(_SLICE)
-            found = figures(following.series, SPARK) if count else None
+            found = figures(self.borrowing.series, SPARK) if count else None
             self.post_message(self._Read(changed, found))
         finally:
             self._busy = False
@@ -203,7 +214,9 @@ class RunScreen(Paned):
         following = self.following
         if event.figures is not None:
             self._figures, self._counted = event.figures, time.monotonic()
-            self.query_one(FiguresPane).show(self._figures, title.process_words(following))
+            borrowing = self.borrowing
+            said = title.process_words(following) or borrowing.whose
+            self.query_one(FiguresPane).show(self._figures, said, borrowing.nothing)
             self._look_for_clips()
         if event.changed:
             self.nodes.show(following.nodes, following.status)
@@ -221,7 +234,8 @@ class RunScreen(Paned):
 
     def show_curves(self) -> None:
         """Draw the curves, with those of the other runs over them."""
-        self.curves.show(self.following.series, [(one.folder.name, one.series) for one in self.others])
+        self.curves.tell(self.borrowing.whose, "no metrics" if self.borrowing.nothing else "")
+        self.curves.show(self.borrowing.series, [(one.folder.name, one.series) for one in self.others])
 
     def say_state(self) -> None:
         """Say how the run stands as a whole."""

@@ -28,6 +28,11 @@ class WorkScreen(Screen[None]):
     def selected(self) -> str | None:
         """The selected node; None where there is none."""
 
+    @property
+    @abstractmethod
+    def port(self) -> tuple[str, str] | None:
+        """The chosen port of the selected node: its name, and `in` or `out`; None where none is."""
+
     @abstractmethod
     def changed(self, select: str | None = None) -> None:
         """Show the workspace as it is now, and select a node."""

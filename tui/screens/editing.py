@@ -23,15 +23,30 @@ class Editing(WorkScreen):
 
     def action_add(self) -> None:
         """Add a node behind the selected one, or anywhere."""
-        self.ask(self._add(self.selected, None))
+        node, port = self.selected, self.port
+        if node and port and port[1] == "in":
+            self.ask(self._add_before(node, port[0]))
+        else:
+            self.ask(self._add(node, port[0] if port else None))
+
+    async def _add_before(self, node: str, port: str) -> None:
+        from vflow.engine.offers import types_before
+
+        offers = types_before(self.workspace.loaded, node, port)
+        choices = [Choice(one, one.type, one.summary) for one in offers]
+        heading, nothing = f"add a node before {node}.{port}", f"no node type gives what {node}.{port} takes"
+        offer = await self.app.push_screen_wait(Pick(heading, choices, nothing=nothing))
+        if offer is not None:
+            self._say_added(self.edit(partial(self.workspace.add_before, offer.type, node, port, offer.link)))
 
     async def _add(self, node: str | None, output: str | None) -> None:
         from vflow.engine.offers import types_after
 
         offers = types_after(self.workspace.loaded, node or "", output)
-        heading = f"add a node after {node}" if node else "add a node"
+        source = f"{node}.{output}" if output else node
+        heading = f"add a node after {source}" if node else "add a node"
         offer = await self.app.push_screen_wait(
-            Pick(heading, _as_choices(offers, f"take what {node} gives"), placeholder="filter node types")
+            Pick(heading, _as_choices(offers, f"take what {source} gives"), placeholder="filter node types")
         )
         if offer is None:
             return
@@ -69,9 +84,13 @@ class Editing(WorkScreen):
     # --- links -----------------------------------------------------------------------------------------------------
 
     def action_connect(self) -> None:
-        """Link an input of the selected node."""
+        """Link the chosen port of the selected node, else ask which of its inputs."""
         if (node := self.node()) is not None:
-            self.ask(self._connect(node))
+            self.ask(self.connect_port(node, *self.port) if self.port else self._connect(node))
+
+    async def connect_port(self, node: str, port: str, side: str) -> None:
+        """Link a port: `side` is `in` or `out`."""
+        await (self.connect_input(node, port) if side == "in" else self.connect_output(node, port))
 
     async def _connect(self, node: str) -> None:
         inputs = self.workspace.outline.nodes[node].inputs
@@ -138,9 +157,9 @@ class Editing(WorkScreen):
     def action_disconnect(self) -> None:
         """Take a link from the selected node."""
         if (node := self.node()) is not None:
-            self.ask(self._disconnect(node))
+            self.ask(self._disconnect(node, self.port))
 
-    async def _disconnect(self, node: str) -> None:
+    async def _disconnect(self, node: str, at: tuple[str, str] | None = None) -> None:
         outline = self.workspace.outline
         choices = [
             Choice((node, port.name, link), f"{port.name}: {link}", group=f"{node} reads")
@@ -154,8 +173,10 @@ class Editing(WorkScreen):
             for link in port.links
             if link.partition(".")[0] == node and view.name != node
         ]
+        if at is not None:
+            choices = [one for one in choices if self._is_at(one.value, node, *at)]
         if not choices:
-            self.app.say(f"{node} has no links", "warning")
+            self.app.say(f"{f'{node}.{at[0]}' if at else node} has no links", "warning")
             return
         chosen = choices[0].value
         if len(choices) > 1:
@@ -165,6 +186,15 @@ class Editing(WorkScreen):
             chosen = picked
         if self.edit(partial(self.workspace.disconnect, *chosen)) is not None:
             self.app.say(f"{chosen[0]}.{chosen[1]} no longer reads {chosen[2]}")
+
+    def _is_at(self, wire: tuple[str, str, str], node: str, port: str, side: str) -> bool:
+        """Tell whether a link (who reads, at which port, what) begins or ends at a port of a node."""
+        target, into, link = wire
+        if side == "in":
+            return (target, into) == (node, port)
+        name, _, output = link.partition(".")
+        outputs = self.workspace.outline.nodes[node].outputs
+        return name == node and (output == port or (not output and len(outputs) == 1))
 
     # --- the node itself -------------------------------------------------------------------------------------------
 

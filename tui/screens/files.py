@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from vflow.engine.editing import Draft
 
 _LOOK_SECONDS = 1.0
+_MOST_TOLD = 3  # changes of a file that are told
 
 
 class Files(WorkScreen):
@@ -147,7 +146,7 @@ class Files(WorkScreen):
         if state == "gone":
             self.app.say(f"{draft.path} is gone; your text is here, and ctrl+s writes it again", "warning")
         elif not draft.dirty:
-            self._reload("it was changed on disk; u brings back what was here")
+            self.read_again("it was changed on disk; u brings back what was here")
         else:
             self.ask(self._ask_about_disk())
 
@@ -170,23 +169,25 @@ class Files(WorkScreen):
                 await self.app.push_screen_wait(Difference("theirs (-) and yours (+)", theirs, draft.text))
                 continue
             if answer == "reload":
-                self._reload("u brings back what was here")
+                self.read_again("u brings back what was here")
             elif answer == "mine" and saving:
                 return self._write()
             return False
 
     def action_reload(self) -> None:
         """Read the file again."""
-        self._reload("u brings back what was here")
+        self.read_again("u brings back what was here")
 
-    def _reload(self, more: str) -> None:
+    def read_again(self, more: str) -> None:
+        """Read the file again, and say what it changed and what `more` there is to say."""
+        before = self.workspace.text
         try:
             self.workspace.reload()
         except VflowError as error:
             self.app.say(f"not read: {error}", "error")
             return
         self.changed()
-        self.app.say(f"read {self.workspace.path} again; {more}")
+        self.app.say(f"read {self.workspace.path} again: {_told(before, self.workspace.text)}; {more}")
 
     async def offer_recovered(self) -> None:
         """Ask about the text that a crash left behind."""
@@ -214,69 +215,16 @@ class Files(WorkScreen):
                 draft.recovered = None
             return
 
-    # --- texts -----------------------------------------------------------------------------------------------------
 
-    def action_node_text(self) -> None:
-        """Edit the selected node as text."""
-        if (node := self.node()) is not None:
-            self.ask(self._node_text(node))
+def _told(before: str, after: str) -> str:
+    """Return in a few words what another text changes."""
+    from vflow.engine.edited import differences
 
-    async def _node_text(self, node: str) -> None:
-        from vflow.engine.editing import edits
-        from vflow.tui.dialogs.text import EditText
-
-        try:
-            before = self.workspace.node_text(node)
-        except VflowError as error:
-            self.app.say(str(error), "error")
-            return
-
-        def told(text: str) -> list[str]:
-            found = self.workspace.tried(lambda whole: edits.replace_node(whole, node, text))
-            place = f"nodes.{node}"
-            return [str(one) for one in found if one.where == place or one.where.startswith(f"{place}.")]
-
-        text = await self.app.push_screen_wait(EditText(f"{node}, as it is written", before, told))
-        if text is not None and text != before:
-            self.edit(lambda: self.workspace.set_node_text(node, text))
-
-    def action_file_text(self) -> None:
-        """Edit the file as text."""
-        self.ask(self.file_text())
-
-    async def file_text(self, line: int = 0) -> None:
-        """Edit the whole file as text, beginning at a line (from 1)."""
-        from vflow.tui.dialogs.text import EditText
-
-        before = self.workspace.text
-
-        def told(text: str) -> list[str]:
-            return [str(one) for one in self.workspace.tried(lambda _: text)]
-
-        text = await self.app.push_screen_wait(EditText(str(self.workspace.path), before, told, line=line))
-        if text is not None and text != before:
-            self.edit(lambda: self.workspace.replace("edit the text", text))
-
-    def action_editor(self) -> None:
-        """Open the file in the user's editor."""
-        self.ask(self._editor())
-
-    async def _editor(self) -> None:
-        if self.workspace.draft.dirty or not self.workspace.path.exists():
-            replies = [Reply("save", "save, then edit", "s", "primary"), Reply("no", "cancel", "n")]
-            said = "The editor opens the file, and you have changes that are not in it yet."
-            if await self.app.push_screen_wait(Ask("save first?", said, replies)) != "save" or not await self.save():
-                return
-        if told := self.app.call_editor(editor_words(), self.workspace.path):
-            self.app.say(told, "error")
-        if self.workspace.draft.disk() == "changed":
-            self._reload("u brings back what was here")
-
-
-def editor_words() -> list[str]:
-    """Return the command of the user's editor: `$VISUAL`, `$EDITOR`, else one that is usually there."""
-    given = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
-    return shlex.split(given) or ["vi"]
+    if before == after:
+        return "it is the same"
+    found = differences(before, after)
+    more = f" and {len(found) - _MOST_TOLD} more" if len(found) > _MOST_TOLD else ""
+    return (", ".join(found[:_MOST_TOLD]) or "comments or layout changed") + more
 
 
 def _path_problem(name: str) -> str:

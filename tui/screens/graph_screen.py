@@ -5,35 +5,34 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
-from textual.widget import Widget
-from textual.widgets import Footer
 
 from vflow.engine.problems import Problem
+from vflow.tui.footer import KeyLine
 from vflow.tui.graph_view import GraphView
 from vflow.tui.inspector import Inspector
 from vflow.tui.panes import Panes, TabRow
 from vflow.tui.plan_view import PlanView
 from vflow.tui.planning import Planner, marks_of
 from vflow.tui.problems_view import ProblemsView
+from vflow.tui.screens.arranging import PANES, Arranging
 from vflow.tui.screens.bindings import GRAPH_KEYS
 from vflow.tui.screens.editing import Editing
 from vflow.tui.screens.opening import Opening
 from vflow.tui.screens.running import Running
+from vflow.tui.screens.setting import Setting
 from vflow.tui.titlebar import Titlebar
 
 if TYPE_CHECKING:
     from vflow.tui.workspace import Workspace
 
-_PANES = {"inspector": "Inspector", "problems": "Problems", "plan": "Plan"}
 _SOON = 0.03  # seconds until the inspector follows the selection: held arrow keys do not wait for forms
 
 
-class GraphScreen(Editing, Running, Opening):
+class GraphScreen(Arranging, Editing, Setting, Running, Opening):
     """Shows and edits a workspace."""
 
     BINDINGS: ClassVar[list[BindingType]] = GRAPH_KEYS
@@ -53,12 +52,12 @@ class GraphScreen(Editing, Running, Opening):
         with Container(id="work"):
             yield GraphView(id="graph")
             with Panes(id="side"):
-                yield TabRow(_PANES)
-                for pane, view in zip(_PANES, (Inspector(), ProblemsView(), PlanView()), strict=True):
+                yield TabRow(PANES)
+                for pane, view in zip(PANES, (Inspector(), ProblemsView(), PlanView()), strict=True):
                     with Container(id=pane, classes="pane") as container:
-                        container.border_title = _PANES[pane]
+                        container.border_title = PANES[pane]
                         yield view
-        yield Footer(compact=True)
+        yield KeyLine(compact=True)
 
     def on_mount(self) -> None:
         """Show the workspace, and offer what a crash left behind or what a new graph may begin with."""
@@ -116,6 +115,17 @@ class GraphScreen(Editing, Running, Opening):
         report = self.planner.report if self.planner is not None else None
         marks = marks_of(report, self.workspace.loaded)
         self.query_one(GraphView).show(self.workspace.outline, marks, self._node)
+        self.share()
+
+    @property
+    def port(self) -> tuple[str, str] | None:
+        """The port that was chosen on the graph, or that the cursor of the inspector stands on: its name and side."""
+        inspector = self.query_one(Inspector)
+        if inspector.has_focus:
+            key = inspector.cursor
+            return (key.path[0], key.kind) if key is not None and key.kind != "field" else None
+        view = self.query_one(GraphView)
+        return view.port if view.selected == self.selected else None
 
     def _inspect(self) -> None:
         form = self.workspace.form(self._node, self.problems) if self._node else None
@@ -129,7 +139,9 @@ class GraphScreen(Editing, Running, Opening):
         told = [f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items() if count]
         self.query_one(TabRow).count("problems", str(len(found)) if found else "")
         title = f"Problems {len(found)}" if found else "Problems"
-        self.query_one("#problems").border_title = title
+        pane = self.query_one("#problems")
+        pane.border_title = title
+        pane.set_class(not found, "-quiet")
         bar, glyphs = self.query_one(Titlebar), self.app.glyphs
         draft = workspace.draft
         unsaved = f" {glyphs.changed} not saved" if draft.dirty or not draft.path.exists() else ""
@@ -164,26 +176,11 @@ class GraphScreen(Editing, Running, Opening):
 
     def on_graph_view_port_pressed(self, event: GraphView.PortPressed) -> None:
         """Connect the port."""
-        self.ask(self._connect_port(event.node, event.port, event.side))
+        self.ask(self.connect_port(event.node, event.port, event.side))
 
     def on_inspector_port_pressed(self, event: Inspector.PortPressed) -> None:
         """Connect the port."""
-        self.ask(self._connect_port(event.node, event.port, event.side))
-
-    async def _connect_port(self, node: str, port: str, side: str) -> None:
-        await (self.connect_input(node, port) if side == "in" else self.connect_output(node, port))
-
-    def on_inspector_changed(self, event: Inspector.Changed) -> None:
-        """Set what was typed."""
-        done = self.edit(partial(self.workspace.set_value, event.node, event.path, event.value))
-        if done and done[0]:
-            self.app.say(f"set as {done[0]}")
-
-    def on_inspector_reset(self, event: Inspector.Reset) -> None:
-        """Take a setting back."""
-        done = self.edit(partial(self.workspace.reset, event.node, event.path))
-        if done and done[0]:
-            self.app.say(f"taken out of {done[0]}")
+        self.ask(self.connect_port(event.node, event.port, event.side))
 
     def on_plan_view_chosen(self, event: PlanView.Chosen) -> None:
         """Plan with other profiles and parameters."""
@@ -233,49 +230,6 @@ class GraphScreen(Editing, Running, Opening):
             self.action_parameters()
         else:
             self.app.say(str(problem), "warning")
-
-    # --- panes -----------------------------------------------------------------------------------------------------
-
-    def action_pane(self, pane: str) -> None:
-        """Show a pane and give it the focus."""
-        if pane != "graph":
-            self.query_one(Panes).active = pane
-        view = self.query_one(f"#{pane}")
-        inside = [view, *view.query(Widget)]
-        target = next((one for one in inside if one.focusable), None)
-        if target is not None:
-            target.focus()
-        self._mark(pane)
-
-    def on_tab_row_pressed(self, event: TabRow.Pressed) -> None:
-        """Show the pane that was clicked."""
-        self.action_pane(event.pane)
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """Remember where the focus is: where there is room for one pane only, that one is shown."""
-        for node in event.widget.ancestors_with_self:
-            if node.id in _PANES or node.id == "graph":
-                if node.id in _PANES:
-                    self.query_one(Panes).active = str(node.id)
-                self._mark(str(node.id))
-                return
-
-    def _mark(self, pane: str) -> None:
-        work = self.query_one("#work")
-        work.set_class(pane == "graph", "-on-graph")
-        work.set_class(pane != "graph", "-on-side")
-
-    def action_zoom(self) -> None:
-        """Give the focused pane everything, or take that back."""
-        self.query_one("#work").toggle_class("-zoomed")
-
-    def action_back(self) -> None:
-        """Leave the zoom, else go to the graph."""
-        work = self.query_one("#work")
-        if work.has_class("-zoomed"):
-            work.remove_class("-zoomed")
-        else:
-            self.action_pane("graph")
 
     def action_parameters(self) -> None:
         """Edit parameters, profiles and outputs."""

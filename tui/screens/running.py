@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from vflow.engine.problems import VflowError, errors
+from vflow.engine.runlist import live_runs
 from vflow.tui.dialogs.ask import Ask, Reply
-from vflow.tui.screens.files import Files
+from vflow.tui.screens.texts import Texts
 
 
-class Running(Files):
+class Running(Texts):
     """The actions that start something."""
 
     def action_run(self) -> None:
@@ -32,9 +34,29 @@ class Running(Files):
             said = "A run reads the file, and you have changes that are not saved."
             if await self.app.push_screen_wait(Ask("save first?", said, replies)) != "save" or not await self.save():
                 return
+        if await self._is_going_on():
+            return
         self.app.say(f"starting {self.workspace.path}")
         start = partial(self._start, until)
         self.run_worker(start, thread=True, group="start", exclusive=True)
+
+    async def _is_going_on(self) -> bool:
+        """Where this graph runs already ask what to do; tell whether no other run is to be started."""
+        name = self.workspace.loaded.graph.name
+        look = self.run_worker(partial(live_runs, Path("runs"), name), thread=True, group="runs", exclusive=True)
+        running = await look.wait()
+        if not running:
+            return False
+        replies = [
+            Reply("open", "open that", "o", "primary"),
+            Reply("start", "start another", "s"),
+            Reply("no", "cancel", "n"),
+        ]
+        lines = [f"{row.name}  began {row.date}" for row in running]
+        answer = await self.app.push_screen_wait(Ask("it runs already", f"{name} is being run:", replies, lines))
+        if answer == "open":
+            self.app.open_run(running[0].path)
+        return answer != "start"
 
     def _start(self, until: tuple[str, ...]) -> None:
         """Start the run: in a thread, since it is planned before it begins."""

@@ -13,11 +13,12 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from vflow.engine.store.holdings import Entry
 from vflow.engine.store.tree import Order, Place
+from vflow.tui.footer import KeyLine
 from vflow.tui.search import Search
 from vflow.tui.store.housekeeping import Housekeeping
 from vflow.tui.store.reading import Arranged, Looked, arrange, look
@@ -101,7 +102,7 @@ class StoreScreen(Housekeeping, Screen[None]):
         yield Table(COLUMNS, self._cells, by="name", id="tree")
         yield Static("", id="about")
         yield Static("", id="notes")
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Begin to look."""

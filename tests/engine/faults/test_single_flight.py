@@ -30,8 +30,10 @@ class Together:
         return [json.loads(line) for line in lines]
 
     def waits(self, name):
-        said = [event["message"] for event in self.events(name) if event["kind"] == "log"]
-        return any("another process computes this" in message for message in said)
+        events = self.events(name)
+        said = [event["message"] for event in events if event["kind"] == "log"]
+        waits = [event for event in events if event["kind"] == "node_waiting"]
+        return bool(waits) and any(f"another process computes this ({waits[0]['holder']})" in one for one in said)
 
     def finish(self):
         """All succeed with the same outputs."""

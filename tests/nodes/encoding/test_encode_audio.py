@@ -18,7 +18,8 @@ def heard(studio):
         from vflow.nodes.data.decode import write_video
         from vflow.nodes.values import Window
 
-        path = studio.folder / name
+        path = studio.folder / "heard" / name  # apart from the silent clips of other files
+        path.parent.mkdir(exist_ok=True)
         if not path.exists():
             time = np.arange(24000 * frames // 25) / 24000
             wave = np.stack([0.5 * np.sin(2 * np.pi * pitch * time), 0.3 * np.sin(4 * np.pi * pitch * time)])
@@ -47,7 +48,7 @@ def test_latents_are_those_of_the_family_for_the_windows_own_sound(studio, heard
     window = heard("tone.mp4", first=5)
     (latent,) = encode(studio, window)
     assert (latent.silent, latent.seconds) == (False, 17 / 25)
-    wave = cut(studio.folder / "tone.mp4", Fraction(5, 25), Fraction(17, 25), 16000, 2)
+    wave = cut(studio.folder / "heard" / "tone.mp4", Fraction(5, 25), Fraction(17, 25), 16000, 2)
     with studio.context.load(studio.vae) as live:
         (wanted,) = studio.vae.family.encode_audio(live, torch.from_numpy(wave)[None], 17 / 25)
     found = studio.tensors_of(latent)["latents"]

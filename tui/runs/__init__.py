@@ -1,0 +1,1 @@
+"""Past runs and runs in progress: the history, and two of them compared."""
