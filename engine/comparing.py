@@ -148,7 +148,7 @@ def _figures(run: PastRun, nodes: Collection[str] | None = None) -> dict[str, Me
     last: dict[str, Metric] = {}
     lowest: dict[str, Metric] = {}
     for event in run.events("metrics"):
-        for name, value in event["values"].items() if nodes is None or event["node"] in nodes else ():
+        for name, value in event["values"].items() if nodes is None or event.get("node", "") in nodes else ():
             last[name] = (event["step"], value)
             if "loss" in name and not (name in lowest and lowest[name][1] <= value):
                 lowest[name] = (event["step"], value)

@@ -2,12 +2,17 @@
 
 import gc
 import os
+import signal
 import sys
 
 import pytest
 
 # before torch is imported: the tests run in several processes, whose threads would wait for one another
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# whoever starts the tests in the background of a shell hands on that interrupts are ignored; some tests send them
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _looked_through = 0  #: how many modules were imported when garbage was last told from what stays
 

@@ -141,13 +141,15 @@ def _answer(reading: int, writing: int, seconds: float) -> bytes:
     import tty
 
     before = termios.tcgetattr(reading)
+    heard = select.poll()  # select() takes no descriptor beyond 1023
+    heard.register(reading, select.POLLIN)
     said = b""
     try:
         tty.setcbreak(reading, termios.TCSANOW)
         os.write(writing, _QUESTION.encode())
         end = time.monotonic() + seconds
         while not _IS.search(said) and (left := end - time.monotonic()) > 0:
-            if select.select([reading], [], [], left)[0]:
+            if heard.poll(left * 1000):
                 if not (piece := os.read(reading, 256)):
                     break
                 said += piece
