@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import signal
 import sys
 
@@ -13,6 +14,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # whoever starts the tests in the background of a shell hands on that interrupts are ignored; some tests send them
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# thousands of stores are opened in one process, more than the thousand descriptors that many systems begin with
+_, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(_most, 20_000) if _most != resource.RLIM_INFINITY else 20_000, _most))
 
 _looked_through = 0  #: how many modules were imported when garbage was last told from what stays
 
