@@ -70,11 +70,11 @@ class RunFolder:
         if self._lost:
             return
         try:
-            with _told(self.path):
-                self._append(event)
-        except Failure:
+            self._append(event)
+        except OSError:  # put in words only here: a context for each of many thousand events would take longer than it
             self._lost = True
-            raise
+            with _told(self.path):
+                raise
 
     def _append(self, event: Event) -> None:
         if self._events is None:

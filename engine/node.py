@@ -197,6 +197,8 @@ class Node(BaseModel):
         }
 
     def _settings(self, kinds: set[str]) -> dict[str, Any]:
+        if not type(self).model_fields:
+            return {}
         dumped = self.model_dump(mode="json")
         return {
             name: _strip(getattr(self, name), dumped[name])
